@@ -1,0 +1,67 @@
+//! Who measured: without it a number cannot be compared with another one.
+
+use serde::{Deserialize, Serialize};
+
+/// The engine behind a result. Two results may be compared only when these are equal.
+///
+/// The llama.cpp commit is left out on purpose: a build from a package registry does not know it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// `"llama.cpp"` or `"sim"`.
+    pub name: String,
+    /// Version of llama.cpp as it names itself, for example `0.6.0-dev`.
+    pub version: String,
+    /// Version of ggml as it names itself, for example `0.26.0`.
+    pub ggml_version: String,
+    /// Version of the binding crate that pins both.
+    pub binding_version: String,
+    /// Which thread pool the CPU code was built with.
+    pub threading: Threading,
+    /// Whether the times come from a simulated machine.
+    pub synthetic: bool,
+}
+
+/// The thread pool that the CPU code was built with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Threading {
+    /// ggml's own pool: affinity, poll and priority act on it.
+    Ggml,
+    /// OpenMP, as most stock builds of llama.cpp have it.
+    OpenMp,
+}
+
+/// One build variant of the CPU code, and whether it can be used here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariantReport {
+    /// ggml's name for it, for example `icelake`.
+    pub name: String,
+    /// ggml's own preference; 0 means that the processor lacks something it needs.
+    pub score: i32,
+    /// What trying it showed.
+    #[serde(flatten)]
+    pub verdict: VariantVerdict,
+}
+
+/// What trying a variant showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum VariantVerdict {
+    /// The self-test ran and its products were right.
+    Usable,
+    /// The processor does not announce what the variant needs.
+    Unsupported,
+    /// Announced, and yet it crashed, hung or computed wrongly.
+    Failed {
+        /// One line: what happened, with the signal where there was one.
+        reason: String,
+    },
+}
+
+impl VariantReport {
+    /// Whether a sweep may run it.
+    #[must_use]
+    pub fn usable(&self) -> bool {
+        self.verdict == VariantVerdict::Usable
+    }
+}

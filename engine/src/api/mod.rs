@@ -1,0 +1,40 @@
+//! The nouns of an engine: what is asked ([`Setting`], [`Job`]), what comes back ([`Run`],
+//! [`Failure`]), and the one trait that joins them ([`Engine`]).
+//!
+//! Plain data, no I/O. Meaning of times, choice of settings and repetition are left to callers.
+
+mod identity;
+mod job;
+mod setting;
+mod units;
+
+pub use identity::{Identity, Threading, VariantReport, VariantVerdict};
+pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
+pub use setting::{
+    ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
+    ParseSettingError, Priority, ProcessSetting, Setting, ThreadSetting, Toggle,
+};
+pub use units::{Bytes, TokenRate, Tokens};
+
+use std::time::Duration;
+
+/// Something that runs a GGUF model under a setting and says how long it took.
+///
+/// llama.cpp in a child process and the simulator both implement it; callers cannot tell them
+/// apart but by [`Identity::synthetic`].
+pub trait Engine {
+    /// Who answers: versions, thread pool, whether the times are made up.
+    fn identity(&mut self) -> Result<Identity, Failure>;
+
+    /// Every build variant of the CPU code that ships with the engine, best first, each after a
+    /// self-test that multiplies small matrices of the given ggml weight types (`"Q4_K"`,
+    /// `"F16"`, …) in a process of its own.
+    ///
+    /// The self-test exists because the score of a variant cannot be trusted: some virtual
+    /// machines announce AMX and die at its first instruction.
+    fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure>;
+
+    /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
+    /// at the latest with [`Failure::TimedOut`].
+    fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
+}

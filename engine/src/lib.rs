@@ -1,0 +1,12 @@
+//! llama.cpp as an engine that can be asked, measured and survived.
+//!
+//! [`api`] holds the nouns every engine speaks: settings, jobs, runs, failures. Three engines
+//! speak them: [`llama`] (llama.cpp in this process), [`worker`] (the same in a child process,
+//! whose death is an answer) and [`sim`] (a machine made of formulas and seeded noise).
+//!
+//! What to run, how often and what the times mean is left to the `autotune` package.
+
+pub mod api;
+pub mod llama;
+pub mod sim;
+pub mod worker;

@@ -1,0 +1,138 @@
+//! Flags that every verb has, and the printer they shape.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::{Exit, Stop};
+
+/// Flags that every verb has.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Global {
+    /// Say more on stderr; twice for the engine's own log
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "AUTOTUNE_COLOR")]
+    pub color: Color,
+    /// Defaults for any flag, as TOML: `[sweep] budget = "10m"`
+    #[arg(long, global = true, value_name = "FILE", env = "AUTOTUNE_CONFIG")]
+    pub config: Option<std::path::PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On terminals, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Even into a pipe
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// Errors only.
+    Quiet,
+    /// What is going on.
+    #[default]
+    Normal,
+    /// And why.
+    Verbose,
+    /// And what the engine says.
+    Engine,
+}
+
+impl Global {
+    /// The printer these flags ask for.
+    #[must_use]
+    pub fn printer(&self) -> Printer {
+        match self.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, 0) => Verbosity::Normal,
+            (_, 1) => Verbosity::Verbose,
+            _ => Verbosity::Engine,
+        };
+        Printer { verbosity }
+    }
+}
+
+/// Data to stdout, conversation to stderr.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Printer {
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+impl Printer {
+    /// Writes a result to stdout. A reader that went away (`| head`) is not a failure.
+    pub fn data(&self, text: &str) -> Result<(), Stop> {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Stop::from_error(Exit::Failure, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what is going on.
+    pub fn say(&self, text: impl AsRef<str>) {
+        self.say_at(Verbosity::Normal, text);
+    }
+
+    /// Says it only to those who asked for this much.
+    pub fn say_at(&self, verbosity: Verbosity, text: impl AsRef<str>) {
+        if self.verbosity >= verbosity {
+            let _ = writeln!(anstream::stderr(), "{}", text.as_ref());
+        }
+    }
+
+    /// Whether a moving progress display would be seen.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        self.verbosity > Verbosity::Quiet && io::stderr().is_terminal()
+    }
+
+    /// Prints what stopped a verb and gives its exit code.
+    pub fn stop(&self, stop: &Stop) -> Exit {
+        let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        let message = one_line(&stop.message);
+        let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {message}");
+        if let Some(hint) = &stop.hint {
+            let bold = anstyle::Style::new().bold();
+            let _ = writeln!(anstream::stderr(), "{bold}hint:{bold:#} {}", one_line(hint));
+        }
+        stop.exit
+    }
+}
+
+/// Text from outside (file names, model names, logs) as one harmless line: control characters
+/// would let a file move the cursor or colour the terminal.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_cannot_steer_the_terminal() {
+        assert_eq!(one_line("m\u{1b}[2J\nx.gguf"), "m\u{fffd}[2J\u{fffd}x.gguf");
+    }
+}

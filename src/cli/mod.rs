@@ -1,0 +1,60 @@
+//! The command line: the only module that prints, reads arguments or the environment, and decides
+//! the exit code. One file per verb; what a verb does is left to the modules below.
+
+mod config;
+mod exit;
+mod global;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use exit::{Exit, Stop};
+pub use global::{Color, Global, Printer, Verbosity};
+
+/// Finds the settings that run a GGUF model best on this machine, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "autotune", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  autotune detect                                  what this machine is
+  autotune sweep --model m.gguf                    find and prove the best settings
+  autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
+
+Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be measured,
+5 other failure, 130 interrupted with state saved.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {}
+
+/// Parses the arguments, runs the verb, prints what stopped it.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = match config::with_defaults(Cli::command()) {
+        Ok(command) => command,
+        Err(stop) => return Printer::default().stop(&stop).into(),
+    };
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help to stdout and mistakes to stderr by itself.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 });
+        }
+    };
+    let printer = cli.global.printer();
+    match run(cli.verb, &printer) {
+        Ok(exit) => exit.into(),
+        Err(stop) => printer.stop(&stop).into(),
+    }
+}
+
+fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
+    match verb {}
+}

@@ -1,0 +1,21 @@
+//! Finds the settings that run a GGUF model best on a machine, and proves it.
+//!
+//! Modules stand on floors and import from lower floors only; `tests/floors.rs` holds them to
+//! it, and `docs/ARCHITECTURE.md` draws the map.
+
+pub mod analysis;
+pub mod bench;
+pub mod cli;
+pub mod detect;
+pub mod export;
+pub mod gguf;
+pub mod knob;
+pub mod measure;
+pub mod model;
+pub mod plan;
+pub mod render;
+pub mod search;
+pub mod stats;
+pub mod store;
+pub mod sweep;
+pub mod synth;

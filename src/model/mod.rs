@@ -1,0 +1,18 @@
+//! The nouns: what a model file is, what it is used for, what was planned, tried and found.
+//!
+//! Plain data with a version in each document that reaches a file. Reading and writing files is
+//! left to `store`, judging to `analysis`.
+
+mod card;
+mod findings;
+mod machine;
+mod plan;
+mod trial;
+mod workload;
+
+pub use card::{ModelCard, TypeShare};
+pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
+pub use machine::*;
+pub use plan::{Axis, Level, Plan, Protocol, Rejected, Scope};
+pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
+pub use workload::Workload;

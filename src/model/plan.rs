@@ -1,0 +1,121 @@
+//! `plan.json`: what a sweep set out to do, complete enough to do it again.
+
+use autotune_engine::api::{Identity, Setting, VariantReport, Work};
+use serde::{Deserialize, Serialize};
+
+use super::{ModelCard, Workload};
+
+/// Everything a sweep decided before its first trial. Together with the journal it determines
+/// what is run next, so a stopped sweep continues as if nothing had happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`Plan::SCHEMA`].
+    pub schema: String,
+    /// Version of `autotune`.
+    pub tool_version: String,
+    /// When it was made, RFC 3339 in UTC.
+    pub created_at: String,
+    /// The command that made it, as typed.
+    pub command: String,
+    /// The model.
+    pub model: ModelCard,
+    /// What it is tuned for.
+    pub workload: Workload,
+    /// Who measures.
+    pub engine: Identity,
+    /// CPU variants with the result of their self-test.
+    pub variants: Vec<VariantReport>,
+    /// What `llama-server` would run here.
+    pub baseline: Setting,
+    /// Where the baseline had to differ from plain llama.cpp, and why; one sentence each.
+    pub baseline_notes: Vec<String>,
+    /// The search space.
+    pub axes: Vec<Axis>,
+    /// What was left out of it, and why.
+    pub rejected: Vec<Rejected>,
+    /// How each setting is measured.
+    pub protocol: Protocol,
+    /// Seed of every random order.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// Version of the document.
+    pub const SCHEMA: &'static str = "autotune.plan/1";
+}
+
+/// One knob and the levels it may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Axis {
+    /// Name of the knob.
+    pub knob: String,
+    /// What a change of it costs.
+    pub scope: Scope,
+    /// Its levels, in order; the baseline's is among them.
+    pub levels: Vec<Level>,
+}
+
+/// What a change of a knob costs, dearest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// A new worker process.
+    Process,
+    /// A new load of the model.
+    Load,
+    /// A new context.
+    Context,
+    /// Nothing.
+    Setter,
+}
+
+/// One value of a knob, as JSON has it: a number or a word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Level {
+    /// A count.
+    Count(u32),
+    /// A word.
+    Word(String),
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => f.pad(&count.to_string()),
+            Self::Word(word) => f.pad(word),
+        }
+    }
+}
+
+/// A knob or a level that is not tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Name of the knob.
+    pub knob: String,
+    /// The level; `None` for the whole knob.
+    pub level: Option<Level>,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// How settings are measured, and when it ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// One visit to one setting.
+    pub slice: Work,
+    /// Interleaved rounds over the screened settings.
+    pub screen_blocks: u32,
+    /// Interleaved rounds among the finalists.
+    pub finalist_blocks: u32,
+    /// Pairs of winner and baseline in the confirmation, at least and at most.
+    pub confirm_pairs: [u32; 2],
+    /// Ratios of speed closer to 1 than this are called equal (0.01 = 1 %).
+    pub indifference: f64,
+    /// Two-sided coverage of every interval.
+    pub confidence: f64,
+    /// Wall-clock time the sweep may take, in milliseconds; `None`: no limit.
+    pub budget_ms: Option<u64>,
+    /// Trials the sweep may run; `None`: no limit.
+    pub max_trials: Option<u32>,
+}

@@ -1,0 +1,194 @@
+//! One line of `trials.jsonl`: what was tried and what happened.
+
+use autotune_engine::api::{Failure, MemoryUse, Run, Sample, Setting, Transition, Work};
+use serde::{Deserialize, Serialize};
+
+/// One visit to one setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// [`Trial::SCHEMA`].
+    pub schema: String,
+    /// Counts from 1 in the order of the journal; findings cite it.
+    pub id: u32,
+    /// Why it was run.
+    pub purpose: Purpose,
+    /// Round of interleaving within its purpose, from 0: trials that share purpose, block and
+    /// session were run close together in time and may be compared as pairs.
+    pub block: u32,
+    /// How often the sweep had been started before, from 0. Pairs never span two sessions.
+    pub session: u32,
+    /// Whether it was run now or taken from an earlier sweep.
+    pub source: Source,
+    /// When it began, RFC 3339 in UTC.
+    pub started_at: String,
+    /// How long the visit took, loading and warm-up included, in milliseconds.
+    pub elapsed_ms: u64,
+    /// The setting asked for.
+    pub asked: Setting,
+    /// The setting as it was run; `None` where nothing ran.
+    pub effective: Option<Setting>,
+    /// The work asked for.
+    pub work: Work,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Doubts about this trial, each one sentence.
+    pub caveats: Vec<String>,
+}
+
+impl Trial {
+    /// Version of the line.
+    pub const SCHEMA: &'static str = "autotune.trial/1";
+}
+
+/// Why a trial was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// One knob moved away from the baseline.
+    Screen,
+    /// Promising levels together.
+    Combine,
+    /// The best few against each other.
+    Finalist,
+    /// The winner against the baseline: the only trials a speed-up is quoted from.
+    Confirm,
+}
+
+/// Where the samples of a trial come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Run in this sweep.
+    Measured,
+    /// Taken from an earlier sweep of the same machine, engine, model and setting.
+    Cache,
+}
+
+/// What happened. `kind` is one of `measured`, `refused`, `out-of-memory`, `crashed`,
+/// `timed-out`, `invalid`, `not-run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It ran.
+    Measured(Measured),
+    /// It was skipped for a reason known beforehand.
+    NotRun(NotRun),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Samples of a trial that ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    kind: MeasuredWord,
+    /// Raw times, one entry per repetition.
+    pub samples: Vec<Sample>,
+    /// Memory in use.
+    pub memory: MemoryUse,
+    /// What loading took.
+    pub transition: Transition,
+}
+
+/// Why a trial was skipped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotRun {
+    kind: NotRunWord,
+    /// One line.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum MeasuredWord {
+    Measured,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum NotRunWord {
+    NotRun,
+}
+
+impl Outcome {
+    /// A trial that ran.
+    #[must_use]
+    pub fn measured(run: &Run) -> Self {
+        Self::Measured(Measured {
+            kind: MeasuredWord::Measured,
+            samples: run.samples.clone(),
+            memory: run.memory.clone(),
+            transition: run.transition.clone(),
+        })
+    }
+
+    /// A trial that was skipped.
+    #[must_use]
+    pub fn not_run(reason: impl Into<String>) -> Self {
+        Self::NotRun(NotRun { kind: NotRunWord::NotRun, reason: reason.into() })
+    }
+
+    /// The samples, where there are any.
+    #[must_use]
+    pub fn samples(&self) -> &[Sample] {
+        match self {
+            Self::Measured(measured) => &measured.samples,
+            Self::NotRun(_) | Self::Failed(_) => &[],
+        }
+    }
+
+    /// The contract's word for it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Measured(_) => "measured",
+            Self::NotRun(_) => "not-run",
+            Self::Failed(Failure::Refused { .. }) => "refused",
+            Self::Failed(Failure::OutOfMemory { .. }) => "out-of-memory",
+            Self::Failed(Failure::Crashed { .. }) => "crashed",
+            Self::Failed(Failure::TimedOut { .. }) => "timed-out",
+            Self::Failed(Failure::Invalid { .. }) => "invalid",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_survives_json_under_its_contract_word() {
+        let log = || vec!["last words".to_owned()];
+        let run = Run {
+            effective: Setting {
+                process: autotune_engine::api::ProcessSetting::default(),
+                load: autotune_engine::api::LoadSetting::default(),
+                context: autotune_engine::api::ContextSetting::default(),
+                threads: autotune_engine::api::ThreadSetting::of(2),
+            },
+            samples: vec![Sample { prefill_ns: 5, decode_ns: 7, token_ns: vec![3, 4] }],
+            memory: MemoryUse::default(),
+            model: autotune_engine::api::ModelFacts::default(),
+            transition: Transition::default(),
+            caveats: Vec::new(),
+        };
+        let outcomes = [
+            Outcome::measured(&run),
+            Outcome::not_run("needs 40 GiB"),
+            Outcome::Failed(Failure::Refused { reason: "no".into(), log: log() }),
+            Outcome::Failed(Failure::OutOfMemory { reason: "no".into(), log: log() }),
+            Outcome::Failed(Failure::Crashed {
+                signal: Some(11),
+                exit_code: None,
+                reason: "SIGSEGV".into(),
+                log: log(),
+            }),
+            Outcome::Failed(Failure::TimedOut { deadline_ms: 1, log: log() }),
+            Outcome::Failed(Failure::Invalid { reason: "NaN".into() }),
+        ];
+        for outcome in outcomes {
+            let json = serde_json::to_value(&outcome).unwrap();
+            assert_eq!(json["kind"], outcome.kind());
+            assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
+        }
+    }
+}
