@@ -1,9 +1,11 @@
 //! The command line: the only module that prints, reads arguments or the environment, and decides
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
+mod completions;
 mod config;
 mod exit;
 mod global;
+mod man;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,10 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
 
 /// Parses the arguments, runs the verb, prints what stopped it.
 #[must_use]
@@ -49,12 +54,15 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = cli.global.printer();
-    match run(cli.verb, &printer) {
+    match run(&cli.verb, printer) {
         Ok(exit) => exit.into(),
         Err(stop) => printer.stop(&stop).into(),
     }
 }
 
-fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
-    match verb {}
+fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
+        Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+    }
 }
