@@ -249,12 +249,12 @@ fn breach(file: &str, line: usize, what: String) -> Breach {
 fn outside(own: &str, path: &SourcePath) -> Option<String> {
     let names: Vec<&str> = path.names.iter().map(String::as_str).collect();
     let speaks = match names.as_slice() {
-        ["print" | "println" | "eprint" | "eprintln" | "dbg", "!"] => true,
+        ["print" | "println" | "eprint" | "eprintln" | "dbg", "!"]
+        | ["std", "env"]
+        | ["env", "var" | "vars" | "args" | "var_os" | "args_os" | "set_var"]
+        | ["std", "io", "stdin" | "stdout" | "stderr", ..]
+        | ["std", "process", "exit"] => true,
         ["std", "env", inner, ..] => *inner != "consts",
-        ["std", "env"] | ["env", "var" | "vars" | "args" | "var_os" | "args_os" | "set_var"] => {
-            true
-        }
-        ["std", "io", "stdin" | "stdout" | "stderr", ..] | ["std", "process", "exit"] => true,
         _ => false,
     };
     if speaks && own != "cli" {
