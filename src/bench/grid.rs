@@ -74,6 +74,19 @@ pub struct Test {
     pub work: Work,
 }
 
+impl Test {
+    /// Its name in llama-bench's table: `pp512`, `tg128 @ d4096`, `pp256+tg64`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = match (self.work.prompt_tokens, self.work.generate_tokens) {
+            (prompt, 0) => format!("pp{prompt}"),
+            (0, generate) => format!("tg{generate}"),
+            (prompt, generate) => format!("pp{prompt}+tg{generate}"),
+        };
+        if self.work.depth == 0 { name } else { format!("{name} @ d{}", self.work.depth) }
+    }
+}
+
 /// Why there are no tests.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GridError {

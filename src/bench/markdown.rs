@@ -88,7 +88,7 @@ pub(super) fn row(columns: &[Column], record: &Record) -> String {
             .outcome
             .as_ref()
             .map_or_else(|_| String::new(), |run| count(run.model.parameters)),
-        "test" => test(record),
+        "test" => record.test.name(),
         "t/s" => speed(record),
         name => plain(field(name).unwrap_or(&Value::Null)),
     });
@@ -137,16 +137,6 @@ fn count(parameters: u64) -> String {
     } else {
         format!("{:.2} B", parameters / 1e9)
     }
-}
-
-fn test(record: &Record) -> String {
-    let work = &record.test.work;
-    let name = match (work.prompt_tokens, work.generate_tokens) {
-        (prompt, 0) => format!("pp{prompt}"),
-        (0, generate) => format!("tg{generate}"),
-        (prompt, generate) => format!("pp{prompt}+tg{generate}"),
-    };
-    if work.depth == 0 { name } else { format!("{name} @ d{}", work.depth) }
 }
 
 /// Mean and deviation, or what happened instead.

@@ -1,16 +1,18 @@
 //! The command line: the only module that prints, reads arguments or the environment, and decides
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
+mod bench;
 mod config;
 mod exit;
 mod global;
+mod spelling;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use exit::{Exit, Stop};
-pub use global::{Color, Global, Printer, Verbosity};
+pub use global::{Color, Global, Printer, Verbosity, one_line};
 
 /// Finds the settings that run a GGUF model best on this machine, and proves it.
 #[derive(Debug, Parser)]
@@ -40,7 +42,9 @@ pub fn main() -> ExitCode {
         Ok(command) => command,
         Err(stop) => return Printer::default().stop(&stop).into(),
     };
-    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let words = spelling::respell(std::env::args_os());
+    let matches = command.try_get_matches_from(words);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // clap prints help to stdout and mistakes to stderr by itself.
