@@ -46,6 +46,7 @@ pub fn quantile(samples: &[f64], probability: f64) -> Option<f64> {
     }
     let place = probability * (sorted.len() - 1) as f64;
     let below = place.floor();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to len - 1")]
     let index = below as usize;
     let next = sorted[(index + 1).min(sorted.len() - 1)];
     Some(sorted[index] + (place - below) * (next - sorted[index]))
@@ -65,7 +66,9 @@ pub fn samples_to_bound(probability: f64, confidence: f64) -> Option<usize> {
         return None;
     }
     let needed = (1.0 - confidence).ln() / probability.max(1.0 - probability).ln();
-    Some(needed.ceil() as usize)
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let samples = needed.ceil() as usize;
+    Some(samples)
 }
 
 /// The standard deviation as the median distance from the median tells it; half of the samples

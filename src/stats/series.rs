@@ -37,7 +37,7 @@ pub fn rank_trend(samples: &[f64]) -> Option<Trend> {
     }
     let ranks = ranks(samples);
     let n = samples.len() as f64;
-    let mean = (n + 1.0) / 2.0;
+    let mean = f64::midpoint(n, 1.0);
     let (mut product, mut square, mut time_square) = (0.0, 0.0, 0.0);
     for (index, rank) in ranks.iter().enumerate() {
         let time = (index + 1) as f64 - mean;

@@ -59,7 +59,10 @@ fn approximate_rank(samples: usize, tail: f64) -> usize {
     let n = samples as f64;
     let mean = n * (n + 1.0) / 4.0;
     let sd = (n * (n + 1.0) * (2.0 * n + 1.0) / 24.0).sqrt();
-    (mean + Normal::standard().inverse_cdf(tail) * sd + 0.5).max(0.0) as usize
+    let rank = mean + Normal::standard().inverse_cdf(tail) * sd + 0.5;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
+    let rank = rank.max(0.0) as usize;
+    rank
 }
 
 #[cfg(test)]

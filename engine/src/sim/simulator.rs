@@ -326,7 +326,7 @@ mod tests {
         let before = simulator.clock().now();
         let fourth = simulator.run(&other, MINUTE).unwrap();
         assert!(fourth.transition.process_ns.is_some() && fourth.transition.load_ns.is_some());
-        let passed = simulator.clock().now() - before;
+        let passed = simulator.clock().now().saturating_sub(before);
         let timed: Duration = fourth.samples.iter().map(Sample::total).sum();
         assert!(passed > timed + Duration::from_millis(1750), "{passed:?}");
     }

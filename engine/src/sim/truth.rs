@@ -57,10 +57,13 @@ impl World {
     /// Memory that a setting fills.
     pub(super) fn memory(&self, effective: &Setting) -> BufferUse {
         let context = &effective.context;
+        let bytes = self.cache_bytes(effective) * f64::from(context.context);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let context_bytes = Bytes(bytes as u64);
         BufferUse {
             name: "CPU".to_owned(),
             model_bytes: Bytes(self.model.size_bytes),
-            context_bytes: Bytes((self.cache_bytes(effective) * f64::from(context.context)) as u64),
+            context_bytes,
             compute_bytes: Bytes(
                 self.model.compute_bytes_per_token.saturating_mul(u64::from(context.ubatch)),
             ),
@@ -137,7 +140,7 @@ impl World {
         let operations = 2.0 * self.model.parameters as f64;
         let compute = operations / (self.flops(threads) * variant.decode_speed);
         let cache = self.cache_bytes(effective) * f64::from(position) / bandwidth;
-        let speed = self.flash_speed(effective, self.flash_attention.decode_speed);
+        let speed = flash_speed(effective, self.flash_attention.decode_speed);
         (read.max(compute) + cache) / speed + self.waiting(threads)
     }
 
@@ -157,7 +160,7 @@ impl World {
         let ubatch_speed = (1.0 - self.model.ubatch_loss).powf(doublings * doublings);
         let rate = self.flops(threads) * variant.prefill_speed * ubatch_speed;
         let bandwidth = self.bandwidth(threads);
-        let speed = self.flash_speed(effective, self.flash_attention.prefill_speed);
+        let speed = flash_speed(effective, self.flash_attention.prefill_speed);
         let batch_seconds = |size: f64, before: f64| {
             let compute = 2.0 * self.model.parameters as f64 * size / rate;
             let read = self.model.bytes_per_token as f64 / bandwidth;
@@ -211,10 +214,11 @@ impl World {
         let element_bits = f64::midpoint(bits(context.type_k), bits(context.type_v));
         self.model.kv_bytes_per_token as f64 * element_bits / 16.0
     }
+}
 
-    fn flash_speed(&self, effective: &Setting, speed: f64) -> f64 {
-        if effective.context.flash_attention == FlashAttention::On { speed } else { 1.0 }
-    }
+/// What flash attention multiplies the speed by under a resolved setting.
+fn flash_speed(effective: &Setting, speed: f64) -> f64 {
+    if effective.context.flash_attention == FlashAttention::On { speed } else { 1.0 }
 }
 
 /// Bits per element of a KV cache type, block scales included.
@@ -235,6 +239,8 @@ mod tests {
     use super::*;
     use crate::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting};
     use std::path::Path;
+
+    type Case = (fn(&mut Setting), &'static str);
 
     const QUIET: &str = include_str!("../../../tests/worlds/quiet-8c.toml");
     const FLAT: &str = include_str!("../../../tests/worlds/flat.toml");
@@ -336,7 +342,7 @@ mod tests {
             change(&mut setting);
             world.truth(&setting, &work(tokens, 1)).unwrap_err().to_string()
         };
-        let cases: [(fn(&mut Setting), &str); 9] = [
+        let cases: [Case; 9] = [
             (|s| s.threads.threads = 0, "refused: a thread count is 0"),
             (|s| s.context.context = 64, "refused: a context of 64 tokens cannot hold 101"),
             (
