@@ -8,6 +8,7 @@ use std::time::Duration;
 use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
 use clap::Args;
 
+use super::engine::{self, EngineChoice};
 use super::{Exit, Printer, Stop, Verbosity};
 use crate::bench::{
     Event, Format, Grid, ListError, Record, Session, Surroundings, Writer, numbers, pair,
@@ -117,29 +118,45 @@ pub struct Arguments {
     /// Say on stderr which test is running
     #[arg(long)]
     progress: bool,
+    /// Who measures: llama.cpp, or sim:FILE for a simulated machine
+    #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
+    engine: EngineChoice,
     /// Time after which a test is given up, loading included
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 
 /// What the verb needs of the other modules.
-pub(super) struct Tools<'a> {
+struct Tools<'a> {
     /// Runs the tests.
-    pub(super) engine: &'a mut dyn Engine,
+    engine: &'a mut dyn Engine,
     /// Turns a model as typed into a file that is there.
-    pub(super) resolve: &'a dyn Fn(&str) -> Result<PathBuf, Stop>,
+    resolve: &'a dyn Fn(&str) -> Result<PathBuf, Stop>,
     /// Physical cores: llama-bench's default for threads.
-    pub(super) cores: u32,
+    cores: u32,
     /// What the records say of the machine.
-    pub(super) surroundings: Surroundings,
+    surroundings: Surroundings,
+}
+
+/// Runs the verb.
+pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let mut opened = engine::open(&arguments.engine)?;
+    let engine = opened.engine.as_mut();
+    match &opened.world {
+        Some(world) => {
+            // Every file is the one model of a simulated machine, so none has to be there.
+            let resolve = |typed: &str| Ok(PathBuf::from(typed));
+            let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
+            let tools =
+                Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
+            run_with(arguments, printer, tools)
+        }
+        None => Err(Stop::usage("not wired yet")),
+    }
 }
 
 /// Runs every test and writes each result as it comes.
-pub(super) fn run_with(
-    arguments: &Arguments,
-    printer: &Printer,
-    tools: Tools<'_>,
-) -> Result<Exit, Stop> {
+fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result<Exit, Stop> {
     // The lists first: a slip in one should not wait for a model to be written.
     let grid = grid(arguments, tools.cores)?;
     grid.tests().map_err(|error| Stop::from_error(Exit::Usage, &error))?;
@@ -151,7 +168,7 @@ pub(super) fn run_with(
         .engine
         .identity()
         .map_err(|failure| Stop::from_error(Exit::NothingMeasured, &failure))?;
-    let mut copies = Copies::new(arguments, &grid, *printer);
+    let mut copies = Copies::new(arguments, &grid, printer);
     let interrupted = interruptions()?;
     let mut session = Session {
         engine: tools.engine,
@@ -209,7 +226,7 @@ impl Copies {
 }
 
 /// Failures and doubts, for whoever watches.
-fn comment(record: &Record, printer: &Printer) {
+fn comment(record: &Record, printer: Printer) {
     let name = record.test.name();
     match &record.outcome {
         Ok(run) => {
@@ -225,7 +242,8 @@ fn comment(record: &Record, printer: &Printer) {
             | Failure::TimedOut { log, .. } = failure
             {
                 for line in log {
-                    printer.say_at(Verbosity::Verbose, format!("  {}", super::one_line(line)));
+                    printer
+                        .say_at(Verbosity::Verbose, format!("  {}", super::global::one_line(line)));
                 }
             }
         }

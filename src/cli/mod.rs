@@ -2,9 +2,12 @@
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
 mod bench;
+mod completions;
 mod config;
+mod engine;
 mod exit;
 mod global;
+mod man;
 mod spelling;
 
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use exit::{Exit, Stop};
-pub use global::{Color, Global, Printer, Verbosity, one_line};
+pub use global::{Color, Global, Printer, Verbosity};
 
 /// Finds the settings that run a GGUF model best on this machine, and proves it.
 #[derive(Debug, Parser)]
@@ -33,7 +36,11 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Bench(Box<bench::Arguments>),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
 
 /// Parses the arguments, runs the verb, prints what stopped it.
 #[must_use]
@@ -53,12 +60,16 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = cli.global.printer();
-    match run(cli.verb, &printer) {
+    match run(&cli.verb, printer) {
         Ok(exit) => exit.into(),
         Err(stop) => printer.stop(&stop).into(),
     }
 }
 
-fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
-    match verb {}
+fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Bench(arguments) => bench::run(arguments, printer),
+        Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
+        Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+    }
 }
