@@ -9,6 +9,7 @@ use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
 use clap::Args;
 
 use super::engine::{self, EngineChoice};
+use super::global;
 use super::{Exit, Printer, Stop, Verbosity};
 use crate::bench::{
     Event, Format, Grid, ListError, Record, Session, Surroundings, Writer, numbers, pair,
@@ -110,7 +111,7 @@ pub struct Arguments {
     #[arg(long)]
     no_warmup: bool,
     /// Format of the results on stdout: md, json, jsonl, csv
-    #[arg(short, long, alias = "format", value_name = "FORMAT", default_value = "md")]
+    #[arg(short, long, visible_alias = "format", value_name = "FORMAT", default_value = "md")]
     output: Format,
     /// Format of a second copy on stderr
     #[arg(long, value_name = "FORMAT")]
@@ -186,7 +187,7 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
         }
         Event::Finished(record) => {
             copies.write(|writer| writer.record(record))?;
-            comment(record, printer);
+            comment(record, arguments.output, printer);
             Ok(())
         }
     })?;
@@ -225,17 +226,20 @@ impl Copies {
     }
 }
 
-/// Failures and doubts, for whoever watches.
-fn comment(record: &Record, printer: Printer) {
+/// Failures and doubts, for whoever watches. The table tells of failures itself.
+fn comment(record: &Record, format: Format, printer: Printer) {
     let name = record.test.name();
+    let say = |level, text: &str| printer.say_at(level, global::one_line(text));
     match &record.outcome {
         Ok(run) => {
             for caveat in &run.caveats {
-                printer.say(format!("{name}: {caveat}"));
+                say(Verbosity::Normal, &format!("{name}: {caveat}"));
             }
         }
         Err(failure) => {
-            printer.say(format!("{name}: {failure}"));
+            if format != Format::Markdown {
+                say(Verbosity::Normal, &format!("{name}: {failure}"));
+            }
             if let Failure::Refused { log, .. }
             | Failure::OutOfMemory { log, .. }
             | Failure::Crashed { log, .. }
