@@ -13,6 +13,6 @@ mod workload;
 pub use card::{ModelCard, TypeShare};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::*;
-pub use plan::{Axis, Level, Plan, Protocol, Rejected, Scope};
+pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::Workload;
