@@ -4,6 +4,7 @@
 mod config;
 mod exit;
 mod global;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,10 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    #[command(hide = true)]
+    Worker(worker::Arguments),
+}
 
 /// Parses the arguments, runs the verb, prints what stopped it.
 #[must_use]
@@ -55,6 +59,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
-    match verb {}
+fn run(verb: Verb, printer: &Printer) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Worker(arguments) => worker::run(&arguments, printer),
+    }
 }
