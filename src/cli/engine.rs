@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use autotune_engine::api::Engine;
 use autotune_engine::sim::{Simulator, World};
+use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
 use super::{Exit, Stop};
 
@@ -44,7 +45,12 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             let world = World::read(file).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
             Ok(OpenEngine { engine: Box::new(Simulator::new(world.clone())), world: Some(world) })
         }
-        EngineChoice::LlamaCpp => Err(Stop::usage("llama.cpp is not wired yet")),
+        EngineChoice::LlamaCpp => {
+            let program =
+                std::env::current_exe().map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+            let engine = WorkerEngine::new(&program, WorkerOptions::default());
+            Ok(OpenEngine { engine: Box::new(engine), world: None })
+        }
     }
 }
 

@@ -8,7 +8,9 @@ mod engine;
 mod exit;
 mod global;
 mod man;
+mod model;
 mod spelling;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ enum Verb {
     Bench(Box<bench::Arguments>),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    #[command(hide = true)]
+    Worker(worker::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -71,5 +75,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+        Verb::Worker(arguments) => worker::run(arguments, &printer),
     }
 }
