@@ -166,12 +166,15 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
 
 /// Physical cores, the default of llama-bench; 1 where the system does not tell.
 fn physical_cores() -> u32 {
-    sysinfo::System::physical_core_count().and_then(|cores| u32::try_from(cores).ok()).unwrap_or(1)
+    sysinfo::System::physical_core_count()
+        .ok()
+        .and_then(|cores| u32::try_from(cores).ok())
+        .unwrap_or(1)
 }
 
 /// The processor's name for itself.
 fn cpu_name() -> Option<String> {
-    let mut system = sysinfo::System::new();
+    let mut system = sysinfo::System::new().ok()?;
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
     let name = system.cpus().first()?.brand().trim().to_owned();
     (!name.is_empty()).then_some(name)
