@@ -1,1 +1,5 @@
 //! Under construction.
+
+#![allow(unsafe_code)]
+
+pub mod quantize;
