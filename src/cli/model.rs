@@ -2,17 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::Stop;
+use super::{Exit, Stop};
+use crate::gguf::Header;
 
-/// The file a model's name leads to.
+/// The file a model's name leads to, with a header that can be read.
 pub(super) fn resolve(typed: &str) -> Result<PathBuf, Stop> {
     let path = PathBuf::from(typed);
-    let facts = path
-        .metadata()
-        .map_err(|error| Stop::usage(format!("cannot read the model {typed}: {error}")))?;
-    if facts.is_dir() {
-        let stop = Stop::usage(format!("the model {typed} is a directory"));
-        return Err(stop.hint("name a .gguf file in it"));
-    }
+    Header::read(&path).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
     Ok(path)
 }
