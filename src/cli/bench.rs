@@ -9,8 +9,8 @@ use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
 use clap::Args;
 
 use super::engine::{self, EngineChoice};
-use super::global;
 use super::{Exit, Printer, Stop, Verbosity};
+use super::{global, model};
 use crate::bench::{
     Event, Format, Grid, ListError, Record, Session, Surroundings, Writer, numbers, pair,
     run as run_tests, words,
@@ -152,8 +152,32 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
                 Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
             run_with(arguments, printer, tools)
         }
-        None => Err(Stop::usage("not wired yet")),
+        None => {
+            let tools = Tools {
+                engine,
+                resolve: &model::resolve,
+                cores: physical_cores(),
+                surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
+            };
+            run_with(arguments, printer, tools)
+        }
     }
+}
+
+/// Physical cores, the default of llama-bench; 1 where the system does not tell.
+fn physical_cores() -> u32 {
+    sysinfo::System::physical_core_count()
+        .ok()
+        .and_then(|cores| u32::try_from(cores).ok())
+        .unwrap_or(1)
+}
+
+/// The processor's name for itself.
+fn cpu_name() -> Option<String> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+    let name = system.cpus().first()?.brand().trim().to_owned();
+    (!name.is_empty()).then_some(name)
 }
 
 /// Runs every test and writes each result as it comes.

@@ -8,6 +8,7 @@ mod engine;
 mod exit;
 mod global;
 mod man;
+mod model;
 mod spelling;
 mod worker;
 
