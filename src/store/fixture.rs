@@ -90,7 +90,7 @@ pub(super) fn plan() -> Plan {
         protocol: Protocol {
             slice: work(),
             screen_blocks: 1,
-            finalists: 1,
+            finalists: 2,
             finalist_blocks: 1,
             confirm_pairs: [8, 12],
             indifference: 0.01,
