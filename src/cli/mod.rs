@@ -7,8 +7,11 @@ mod config;
 mod engine;
 mod exit;
 mod global;
+mod interrupt;
 mod man;
+mod progress;
 mod spelling;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,7 @@ enum Verb {
     Bench(Box<bench::Arguments>),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    Sweep(Box<sweep::Arguments>),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -71,5 +75,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+        Verb::Sweep(arguments) => sweep::run(arguments, printer),
     }
 }
