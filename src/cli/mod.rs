@@ -7,9 +7,12 @@ mod config;
 mod engine;
 mod exit;
 mod global;
+mod interrupt;
 mod man;
 mod model;
+mod progress;
 mod spelling;
+mod sweep;
 mod worker;
 
 use std::process::ExitCode;
@@ -44,6 +47,7 @@ enum Verb {
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
+    Sweep(Box<sweep::Arguments>),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -76,5 +80,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
+        Verb::Sweep(arguments) => sweep::run(arguments, printer),
     }
 }
