@@ -1,9 +1,14 @@
 //! The command line: the only module that prints, reads arguments or the environment, and decides
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
+mod bench;
+mod completions;
 mod config;
+mod engine;
 mod exit;
 mod global;
+mod man;
+mod spelling;
 
 use std::process::ExitCode;
 
@@ -31,7 +36,11 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Bench(Box<bench::Arguments>),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
+}
 
 /// Parses the arguments, runs the verb, prints what stopped it.
 #[must_use]
@@ -40,7 +49,9 @@ pub fn main() -> ExitCode {
         Ok(command) => command,
         Err(stop) => return Printer::default().stop(&stop).into(),
     };
-    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let words = spelling::respell(std::env::args_os());
+    let matches = command.try_get_matches_from(words);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // clap prints help to stdout and mistakes to stderr by itself.
@@ -49,12 +60,16 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = cli.global.printer();
-    match run(cli.verb, &printer) {
+    match run(&cli.verb, printer) {
         Ok(exit) => exit.into(),
         Err(stop) => printer.stop(&stop).into(),
     }
 }
 
-fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
-    match verb {}
+fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Bench(arguments) => bench::run(arguments, printer),
+        Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
+        Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+    }
 }

@@ -30,7 +30,7 @@ pub const ALL: &[&dyn Knob] =
     &[&ThreadsKnob, &ThreadsBatchKnob, &UbatchKnob, &FlashAttentionKnob, &IsaVariantKnob];
 
 /// Something that can be varied about a run.
-pub trait Knob: Sync {
+pub trait Knob: Sync + std::fmt::Debug {
     /// Its name in flags and documents.
     fn name(&self) -> &'static str;
 
@@ -112,11 +112,7 @@ pub struct Offer {
 impl Offer {
     /// Adds one level that is left out, or the whole knob.
     fn reject(&mut self, knob: &dyn Knob, level: Option<Level>, reason: impl Into<String>) {
-        self.rejected.push(Rejected {
-            knob: knob.name().to_owned(),
-            level,
-            reason: reason.into(),
-        });
+        self.rejected.push(Rejected { knob: knob.name().to_owned(), level, reason: reason.into() });
     }
 }
 
@@ -184,7 +180,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn variants() -> Vec<VariantReport> {
-        let report = |name: &str, score, verdict| VariantReport { name: name.into(), score, verdict };
+        let report =
+            |name: &str, score, verdict| VariantReport { name: name.into(), score, verdict };
         vec![
             report(
                 "sapphirerapids",

@@ -34,10 +34,7 @@ impl Knob for ThreadsBatchKnob {
 
     fn offer(&self, ground: &Ground<'_>) -> Offer {
         if ground.prompt_slice == 0 {
-            let mut offer = Offer {
-                levels: vec![self.read(ground.baseline)],
-                ..Offer::default()
-            };
+            let mut offer = Offer { levels: vec![self.read(ground.baseline)], ..Offer::default() };
             offer.reject(self, None, "the workload has no prompt");
             return offer;
         }

@@ -44,7 +44,8 @@ impl Knob for UbatchKnob {
             if level > bound {
                 let reason = format!("larger than the context of {bound} tokens");
                 offer.reject(self, Some(Level::Count(level)), reason);
-            } else if let Some(same) = levels.iter().find(|other| runs_as(**other) == runs_as(level))
+            } else if let Some(same) =
+                levels.iter().find(|other| runs_as(**other) == runs_as(level))
             {
                 let reason = format!(
                     "the same run as {same}: a prompt slice of {slice} tokens never fills it"
@@ -96,7 +97,8 @@ mod tests {
         assert_eq!(offered(128, 4096).0, ["64", "512"]);
         let (_, offer) = offered(512, 4096);
         assert!(offer.rejected.iter().any(|rejected| {
-            rejected.level == Some(Level::Count(1024)) && rejected.reason.contains("same run as 512")
+            rejected.level == Some(Level::Count(1024))
+                && rejected.reason.contains("same run as 512")
         }));
     }
 

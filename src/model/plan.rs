@@ -125,6 +125,20 @@ pub struct Protocol {
     pub calibration: Option<Calibration>,
 }
 
+impl Protocol {
+    /// Pairs of the confirmation between two looks at its interval.
+    pub const CONFIRM_LOOK_EVERY: u32 = 4;
+
+    /// The coverage that one interval of the confirmation needs, so that all looks at it together
+    /// are wrong no oftener than `confidence` allows: the looks share the error between them.
+    #[must_use]
+    pub fn confirm_confidence(&self) -> f64 {
+        let [least, most] = self.confirm_pairs;
+        let looks = most.saturating_sub(least) / Self::CONFIRM_LOOK_EVERY + 1;
+        1.0 - (1.0 - self.confidence) / f64::from(looks)
+    }
+}
+
 /// One visit to the baseline before the plan was made.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {

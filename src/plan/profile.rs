@@ -62,8 +62,11 @@ pub fn workload(text: &str, origin: &str) -> Result<Workload, WorkloadError> {
         let reason = error.message().replace('\n', " ");
         WorkloadError::Syntax { origin: origin.to_owned(), line, key, reason }
     })?;
-    check(&workload)
-        .map_err(|(key, reason)| WorkloadError::Value { origin: origin.to_owned(), key, reason })?;
+    check(&workload).map_err(|(key, reason)| WorkloadError::Value {
+        origin: origin.to_owned(),
+        key,
+        reason,
+    })?;
     Ok(workload)
 }
 

@@ -59,7 +59,7 @@ pub fn phase_target(budget: Option<Duration>) -> Duration {
 /// The work of one visit, each phase about `target` long at these rates; lengths are powers of
 /// two unless the workload itself is shorter.
 #[must_use]
-pub fn slice(workload: &Workload, rates: Rates, target: Duration) -> Work {
+pub(super) fn slice(workload: &Workload, rates: Rates, target: Duration) -> Work {
     let fitting = |rate: f64, seconds: f64| {
         let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
         1_u32 << tokens.ilog2()
