@@ -4,6 +4,7 @@
 mod config;
 mod exit;
 mod global;
+mod synth;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,9 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Synth(synth::Arguments),
+}
 
 /// Parses the arguments, runs the verb, prints what stopped it.
 #[must_use]
@@ -55,6 +58,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb, _printer: &Printer) -> Result<Exit, Stop> {
-    match verb {}
+fn run(verb: Verb, printer: &Printer) -> Result<Exit, Stop> {
+    match verb {
+        Verb::Synth(arguments) => synth::run(&arguments, printer),
+    }
 }
