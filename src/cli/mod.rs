@@ -5,6 +5,7 @@ mod config;
 mod exit;
 mod global;
 mod synth;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Synth(synth::Arguments),
+    #[command(hide = true)]
+    Worker(worker::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -61,5 +64,6 @@ pub fn main() -> ExitCode {
 fn run(verb: Verb, printer: &Printer) -> Result<Exit, Stop> {
     match verb {
         Verb::Synth(arguments) => synth::run(&arguments, printer),
+        Verb::Worker(arguments) => worker::run(&arguments, printer),
     }
 }
