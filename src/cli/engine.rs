@@ -55,7 +55,8 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             })?;
             // Winner and baseline take turns, and may need a process each.
             let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
-            Ok(OpenEngine { engine: Box::new(WorkerEngine::new(&program, options)), world: None })
+            let engine = Box::new(WorkerEngine::new(&program, options));
+            Ok(OpenEngine { engine, clock: Box::new(WallClock::start()), world: None })
         }
     }
 }

@@ -13,6 +13,7 @@ mod model;
 mod progress;
 mod spelling;
 mod sweep;
+mod synth;
 mod worker;
 
 use std::process::ExitCode;
@@ -43,11 +44,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Bench(Box<bench::Arguments>),
+    Sweep(Box<sweep::Arguments>),
+    Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
-    Sweep(Box<sweep::Arguments>),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -81,5 +83,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::Synth(arguments) => synth::run(arguments, printer),
     }
 }
