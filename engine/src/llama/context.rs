@@ -105,7 +105,10 @@ impl Context {
 
     /// Processes tokens that follow those already there; only the last one's logits are kept.
     pub(super) fn decode(&mut self, tokens: &mut [sys::llama_token]) -> Result<(), Failure> {
-        assert!(!tokens.is_empty() && tokens.len() <= self.batch(), "callers cut prompts into batches");
+        assert!(
+            !tokens.is_empty() && tokens.len() <= self.batch(),
+            "callers cut prompts into batches"
+        );
         let count = i32::try_from(tokens.len()).expect("a batch is below 2^31");
         let mark = log::mark();
         let mut message: [c_char; 256] = [0; 256];
@@ -160,9 +163,8 @@ impl Context {
     /// Puts such a copy back.
     pub(super) fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
         // SAFETY: as above; the bytes come from `save` on this very context.
-        let read = unsafe {
-            sys::llama_state_seq_set_data(self.as_ptr(), state.as_ptr(), state.len(), 0)
-        };
+        let read =
+            unsafe { sys::llama_state_seq_set_data(self.as_ptr(), state.as_ptr(), state.len(), 0) };
         if read == 0 {
             return Err(Failure::refused("the saved KV cache does not fit"));
         }

@@ -39,9 +39,8 @@ fn buffers(context: &Context) -> Vec<BufferUse> {
     let mut raw = [empty; MOST_KINDS];
     // SAFETY: the context is alive; the structure is the shim's own, and at most as many entries
     // are written as there is room for.
-    let count = unsafe {
-        autotune_memory_breakdown(context.as_ptr(), raw.as_mut_ptr(), MOST_KINDS as i32)
-    };
+    let count =
+        unsafe { autotune_memory_breakdown(context.as_ptr(), raw.as_mut_ptr(), MOST_KINDS as i32) };
     let count = usize::try_from(count).unwrap_or(0).min(MOST_KINDS);
     let mut buffers: Vec<BufferUse> = raw[..count]
         .iter()

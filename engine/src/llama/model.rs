@@ -95,8 +95,7 @@ impl Model {
     /// Size of the vocabulary.
     pub(super) fn vocabulary(&self) -> usize {
         // SAFETY: the model is alive, and so is its vocabulary.
-        let count =
-            unsafe { sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(self.as_ptr())) };
+        let count = unsafe { sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(self.as_ptr())) };
         usize::try_from(count).unwrap_or(0)
     }
 

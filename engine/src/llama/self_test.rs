@@ -85,9 +85,8 @@ fn test_kind(kind: sys::ggml_type) -> Result<(), Fault> {
 
 /// Plain memory, and every rearranged form that the variant has (repacked, AMX tiles).
 fn buffer_types() -> Vec<sys::ggml_backend_buffer_type_t> {
-    type Extra = unsafe extern "C" fn(
-        sys::ggml_backend_dev_t,
-    ) -> *mut sys::ggml_backend_buffer_type_t;
+    type Extra =
+        unsafe extern "C" fn(sys::ggml_backend_dev_t) -> *mut sys::ggml_backend_buffer_type_t;
     // SAFETY: the device is registered once a variant has started, which callers see to.
     let mut types = vec![unsafe { sys::ggml_backend_dev_buffer_type(cpu_device()) }];
     if let Some(function) = cpu_function(c"ggml_backend_dev_get_extra_bufts") {
@@ -161,7 +160,9 @@ impl Drop for Owned {
         // SAFETY: each is owned and freed once; tensors point into buffers, and both are unused
         // from here on.
         unsafe {
-            self.buffers.drain(..).for_each(|buffer| sys::ggml_backend_buffer_free(buffer.as_ptr()));
+            self.buffers
+                .drain(..)
+                .for_each(|buffer| sys::ggml_backend_buffer_free(buffer.as_ptr()));
             if let Some(backend) = self.backend {
                 sys::ggml_backend_free(backend.as_ptr());
             }
@@ -181,8 +182,11 @@ fn test_product(
     // SAFETY: `owned` frees everything after the last use; sizes match the tensors they are
     // copied to, as both come from the same constants; null pointers are caught on the way.
     unsafe {
-        let params =
-            sys::ggml_init_params { mem_size: 1 << 20, mem_buffer: ptr::null_mut(), no_alloc: true };
+        let params = sys::ggml_init_params {
+            mem_size: 1 << 20,
+            mem_buffer: ptr::null_mut(),
+            no_alloc: true,
+        };
         let context = NonNull::new(sys::ggml_init(params)).ok_or(Fault::NoMemory)?;
         owned.context = Some(context);
         let context = context.as_ptr();
@@ -194,12 +198,7 @@ fn test_product(
             return Ok(());
         }
         place(matrix, buffer_type, &mut owned)?;
-        sys::ggml_backend_tensor_set(
-            matrix,
-            weights.bytes.as_ptr().cast(),
-            0,
-            weights.bytes.len(),
-        );
+        sys::ggml_backend_tensor_set(matrix, weights.bytes.as_ptr().cast(), 0, weights.bytes.len());
         let plain = sys::ggml_backend_dev_buffer_type(cpu_device());
         place(input, plain, &mut owned)?;
         place(product, plain, &mut owned)?;

@@ -256,10 +256,7 @@ impl WorkerEngine {
 }
 
 fn timed_out(deadline: Duration, log: Vec<String>) -> Failure {
-    Failure::TimedOut {
-        deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
-        log,
-    }
+    Failure::TimedOut { deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), log }
 }
 
 fn mismatch(answer: &Answer) -> Failure {
