@@ -61,9 +61,14 @@ fn an_unknown_architecture() {
         }
     }
     let path = file(folder.path(), "odd.gguf", &bytes);
-    let printed = run(autotune(folder.path()).args(["bench", "-p", "8", "-n", "0", "-m"]).arg(path));
+    let printed =
+        run(autotune(folder.path()).args(["bench", "-p", "8", "-n", "0", "-m"]).arg(path));
     assert!(matches!(printed.code, Some(2 | 4)), "{}", printed.stderr);
-    assert!(printed.stderr.contains("nosuc") || printed.stdout.contains("nosuc"), "{}", printed.stderr);
+    assert!(
+        printed.stderr.contains("nosuc") || printed.stdout.contains("nosuc"),
+        "{}",
+        printed.stderr
+    );
 }
 
 #[test]

@@ -66,7 +66,12 @@ fn a_sweep_killed_in_the_middle_resumes_without_repeating_a_trial() {
     assert!(after.len() > before.len());
     let visits: Vec<String> = after
         .iter()
-        .map(|trial| format!("{} {} {} {}", trial["purpose"], trial["block"], trial["session"], trial["asked"]))
+        .map(|trial| {
+            format!(
+                "{} {} {} {}",
+                trial["purpose"], trial["block"], trial["session"], trial["asked"]
+            )
+        })
         .collect();
     let ids: BTreeSet<u64> = after.iter().map(|trial| trial["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), visits.len(), "an id was given twice");
