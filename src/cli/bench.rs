@@ -153,31 +153,16 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
             run_with(arguments, printer, tools)
         }
         None => {
-            let tools = Tools {
-                engine,
-                resolve: &model::resolve,
-                cores: physical_cores(),
-                surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
+            let machine = crate::detect::live();
+            let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
+            let surroundings = Surroundings {
+                cpu: machine.cpu.model.clone(),
+                gpus: machine.gpus.iter().filter_map(|gpu| gpu.name.clone()).collect(),
             };
-            run_with(arguments, printer, tools)
+            let cores = machine.fast_cores().unwrap_or(1);
+            run_with(arguments, printer, Tools { engine, resolve: &resolve, cores, surroundings })
         }
     }
-}
-
-/// Physical cores, the default of llama-bench; 1 where the system does not tell.
-fn physical_cores() -> u32 {
-    sysinfo::System::physical_core_count()
-        .ok()
-        .and_then(|cores| u32::try_from(cores).ok())
-        .unwrap_or(1)
-}
-
-/// The processor's name for itself.
-fn cpu_name() -> Option<String> {
-    let mut system = sysinfo::System::new().ok()?;
-    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-    let name = system.cpus().first()?.brand().trim().to_owned();
-    (!name.is_empty()).then_some(name)
 }
 
 /// Runs every test and writes each result as it comes.

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineChoice};
 use super::progress::Display;
-use super::{Exit, Printer, Stop, interrupt};
+use super::{Exit, Printer, Stop, interrupt, model};
 use crate::analysis::findings;
 use crate::knob::{self, Knob};
 use crate::measure::{calibrate, first_deadline};
@@ -224,7 +224,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     } else if place.card.digest != plan.model.digest {
         Some("the model is another one")
     } else {
-        (place.fingerprint != place::fingerprint(&earlier.machine))
+        (place.fingerprint != earlier.machine.fingerprint())
             .then_some("the machine is another one")
     };
     if let Some(changed) = changed {
@@ -406,11 +406,7 @@ impl Cache for KeyedCache<'_> {
 
 /// The user's cache of trials.
 fn open_cache() -> Result<ResultCache, Stop> {
-    use etcetera::BaseStrategy;
-    let folders = etcetera::choose_base_strategy()
-        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    ResultCache::open(&folders.cache_dir().join("autotune").join("trials"))
-        .map_err(|error| stored(&error))
+    ResultCache::open(&model::cache_folder()?.join("trials")).map_err(|error| stored(&error))
 }
 
 fn occupied(folder: &Path) -> bool {

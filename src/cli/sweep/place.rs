@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use autotune_engine::api::{Bytes, Clock, Engine};
+use autotune_engine::api::{Bytes, Clock, Engine, SystemClock};
 use autotune_engine::sim::World;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::engine::OpenEngine;
-use crate::cli::{Printer, Stop};
-use crate::measure::{Bench, NoSensors, Sensors};
+use crate::cli::{Printer, Stop, model};
+use crate::detect;
+use crate::measure::{Bench, NoSensors, Reading, Sensors};
 use crate::model::{Machine, ModelCard};
 use crate::plan::Here;
 
@@ -26,20 +27,19 @@ pub(super) struct Place {
 
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
-    pub(super) fn open(opened: OpenEngine, model: &str, _printer: Printer) -> Result<Self, Stop> {
-        let Some(world) = opened.world else {
-            return Err(Stop::usage("llama.cpp is not wired yet"));
-        };
-        let machine = simulated_machine(&world);
-        Ok(Self {
-            engine: opened.engine,
-            clock: opened.clock,
-            sensors: Box::new(NoSensors),
-            here: here(&machine),
-            fingerprint: fingerprint(&machine),
-            machine,
-            card: simulated_model(&world, model),
-        })
+    pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
+        let OpenEngine { engine, clock, world } = opened;
+        let (machine, card): (Machine, ModelCard);
+        let sensors: Box<dyn Sensors>;
+        if let Some(world) = &world {
+            (machine, card) = (simulated_machine(world), simulated_model(world, model));
+            sensors = Box::new(NoSensors);
+        } else {
+            (machine, card) = (detect::live(), model::card(model, printer)?);
+            sensors = Box::new(Counters(SystemClock::start()));
+        }
+        let (here, fingerprint) = (here(&machine), machine.fingerprint());
+        Ok(Self { engine, clock, sensors, machine, here, fingerprint, card })
     }
 
     /// The doors of a visit.
@@ -53,58 +53,34 @@ impl Place {
     }
 }
 
-/// What a plan needs of a machine document.
-pub(super) fn here(machine: &Machine) -> Here {
-    let document = document(machine);
-    let count = |path: &str| {
-        document.pointer(path).and_then(Value::as_u64).and_then(|count| u32::try_from(count).ok())
-    };
-    let bytes = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_u64).map(Bytes);
-    let cores = count("/cpu/cores").unwrap_or(1);
-    // llama.cpp starts one thread per physical core, on hybrid processors per performance core.
-    let kinds = document.pointer("/cpu/kinds").and_then(Value::as_array);
-    let performance: u32 = kinds
-        .into_iter()
-        .flatten()
-        .filter(|kind| kind["name"] == "performance")
-        .filter_map(|kind| kind["cores"].as_u64().and_then(|cores| u32::try_from(cores).ok()))
-        .sum();
-    let online = count("/cpu/threads_online").unwrap_or(cores);
-    let gpus = document.pointer("/gpus").and_then(Value::as_array);
-    let free: Vec<Bytes> =
-        gpus.into_iter().flatten().filter_map(|gpu| bytes(gpu, "/free_bytes")).collect();
-    Here {
-        physical_cores: if performance > 0 { performance } else { cores },
-        online_threads: online,
-        usable_threads: count("/limits/usable_threads").unwrap_or(online).max(1),
-        available_memory: bytes(&document, "/memory/available_bytes"),
-        gpu_memory: (!free.is_empty()).then(|| free.into_iter().sum()),
+/// The counters of this machine's processors.
+#[derive(Debug)]
+struct Counters(SystemClock);
+
+impl Sensors for Counters {
+    fn read(&mut self) -> Reading {
+        let times = detect::processor_times();
+        Reading {
+            at: self.0.now(),
+            busy: times.map(|times| times.busy),
+            stolen: times.map(|times| times.stolen),
+            processors: times.map(|times| times.processors),
+        }
     }
 }
 
-/// The facts of a machine that speed depends on, as one digest.
-pub(super) fn fingerprint(machine: &Machine) -> String {
-    let document = document(machine);
-    let facts = [
-        "/os/kernel",
-        "/os/hypervisor",
-        "/cpu/model",
-        "/cpu/cores",
-        "/cpu/threads_online",
-        "/cpu/threads_allowed",
-        "/memory/total_bytes",
-        "/limits/usable_threads",
-        "/gpus/0/name",
-        "/gpus/0/driver",
-        "/provenance",
-    ];
-    let values: Vec<Option<&Value>> = facts.iter().map(|path| document.pointer(path)).collect();
-    let text = serde_json::to_vec(&values).expect("documents have string keys only");
-    blake3::hash(&text).to_hex().to_string()
-}
-
-fn document(machine: &Machine) -> Value {
-    serde_json::to_value(machine).expect("documents have string keys only")
+/// What a plan needs of a machine document.
+pub(super) fn here(machine: &Machine) -> Here {
+    let cores = machine.cpu.cores.unwrap_or(1);
+    let online = machine.cpu.threads_online.unwrap_or(cores);
+    let free: Vec<Bytes> = machine.gpus.iter().filter_map(|gpu| gpu.free_bytes).collect();
+    Here {
+        physical_cores: machine.fast_cores().unwrap_or(cores),
+        online_threads: online,
+        usable_threads: machine.limits.usable_threads.unwrap_or(online).max(1),
+        available_memory: machine.available_memory(),
+        gpu_memory: (!free.is_empty()).then(|| free.into_iter().sum()),
+    }
 }
 
 /// The machine document of a simulated machine.

@@ -202,8 +202,9 @@ impl Plane<'_> {
         };
         // The SVG backend divides font sizes by 1.24.
         let size = f64::from(FONT_PX * FINE) * 1.24;
+        let key = ink.key();
         let style = TextStyle::from(("sans-serif", size).into_font())
-            .color(&ink.key())
+            .color(&key)
             .pos(Pos::new(side, VPos::Center));
         drawn(self.root.draw(&Text::new(words.to_owned(), at, style)));
     }
