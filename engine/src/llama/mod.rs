@@ -15,6 +15,7 @@ mod memory;
 mod model;
 mod modules;
 mod pool;
+mod product;
 mod refuse;
 mod score;
 mod self_test;
