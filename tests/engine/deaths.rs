@@ -157,6 +157,6 @@ fn whatever_is_not_the_protocol_is_a_crash() {
 
 #[test]
 fn an_answer_to_another_question_is_refused() {
-    let failure = impostor("echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
+    let failure = impostor("read question; echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
     assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
 }

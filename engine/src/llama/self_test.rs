@@ -12,6 +12,9 @@ use super::product::{COLUMNS, EXPERTS, NoMemory, ROWS, Scene, Shape, buffer_type
 use super::text;
 use crate::api::{Failure, ProcessSetting, VariantVerdict};
 
+/// Rows that differ before they come again: some types take milliseconds to make one. No divisor
+/// of the rows of a matrix, so that no two matrices are equal.
+const DISTINCT: usize = 20;
 /// Activation rows: one as in generation, and enough for the kernels of prompts, with a remainder.
 const ACTIVATIONS: [usize; 2] = [1, 67];
 /// Squared error over squared result. Activations are rounded to 8 bits on the way, which costs
@@ -86,14 +89,14 @@ struct Weights {
 
 impl Weights {
     fn random(kind: sys::ggml_type) -> Self {
-        let source = random(COLUMNS * ROWS * EXPERTS, u64::from(kind));
+        let source = random(COLUMNS * DISTINCT, u64::from(kind));
         // Types that want to know what matters are told that everything does.
         let importance = vec![1.0_f32; COLUMNS];
-        let (rows, columns) = (length(ROWS * EXPERTS), length(COLUMNS));
+        let (rows, columns) = (length(DISTINCT), length(COLUMNS));
         // SAFETY: the row length is a multiple of every block size; source and importance are as
         // long as ggml reads, and the target as long as ggml says it writes.
         let bytes = unsafe {
-            let mut bytes = vec![0_u8; sys::ggml_row_size(kind, columns) * ROWS * EXPERTS];
+            let mut bytes = vec![0_u8; sys::ggml_row_size(kind, columns) * DISTINCT];
             sys::ggml_quantize_chunk(
                 kind,
                 source.as_ptr(),
@@ -111,6 +114,9 @@ impl Weights {
             // SAFETY: as many values as were made from floats above.
             unsafe { to_float(bytes.as_ptr().cast(), values.as_mut_ptr(), rows * columns) }
         }
+        let row_bytes = bytes.len() / DISTINCT * ROWS * EXPERTS;
+        let bytes = bytes.into_iter().cycle().take(row_bytes).collect();
+        let values = values.into_iter().cycle().take(COLUMNS * ROWS * EXPERTS).collect();
         Self { kind, bytes, values }
     }
 }
