@@ -16,6 +16,7 @@ mod model;
 mod modules;
 mod pool;
 pub mod quantize;
+mod product;
 mod refuse;
 mod score;
 mod self_test;
