@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use autotune_engine::api::Engine;
+use autotune_engine::api::{Clock, Engine};
 use autotune_engine::sim::{Simulator, World};
 use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
@@ -34,6 +34,8 @@ impl FromStr for EngineChoice {
 pub(super) struct OpenEngine {
     /// Runs jobs.
     pub(super) engine: Box<dyn Engine>,
+    /// The clock that its jobs move.
+    pub(super) clock: Box<dyn Clock>,
     /// The simulated machine; `None` where the engine runs on this one.
     pub(super) world: Option<World>,
 }
@@ -43,13 +45,18 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
     match choice {
         EngineChoice::Simulated(file) => {
             let world = World::read(file).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
-            Ok(OpenEngine { engine: Box::new(Simulator::new(world.clone())), world: Some(world) })
+            let engine = Simulator::new(world.clone());
+            let clock = Box::new(engine.clock());
+            Ok(OpenEngine { engine: Box::new(engine), clock, world: Some(world) })
         }
         EngineChoice::LlamaCpp => {
-            let program =
-                std::env::current_exe().map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-            let engine = WorkerEngine::new(&program, WorkerOptions::default());
-            Ok(OpenEngine { engine: Box::new(engine), world: None })
+            let program = std::env::current_exe().map_err(|error| {
+                Stop::from_error(Exit::Failure, &error).hint("the worker is this program again")
+            })?;
+            // Winner and baseline take turns, and may need a process each.
+            let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
+            let engine = Box::new(WorkerEngine::new(&program, options));
+            Ok(OpenEngine { engine, clock: Box::new(WallClock::start()), world: None })
         }
     }
 }

@@ -7,9 +7,13 @@ mod config;
 mod engine;
 mod exit;
 mod global;
+mod interrupt;
 mod man;
 mod model;
+mod progress;
 mod spelling;
+mod sweep;
+mod synth;
 mod worker;
 
 use std::process::ExitCode;
@@ -40,6 +44,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Bench(Box<bench::Arguments>),
+    Sweep(Box<sweep::Arguments>),
+    Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     #[command(hide = true)]
@@ -75,6 +81,8 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
-        Verb::Worker(arguments) => worker::run(arguments, &printer),
+        Verb::Worker(arguments) => worker::run(arguments),
+        Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::Synth(arguments) => synth::run(arguments, printer),
     }
 }

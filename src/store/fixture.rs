@@ -90,12 +90,14 @@ pub(super) fn plan() -> Plan {
         protocol: Protocol {
             slice: work(),
             screen_blocks: 1,
+            finalists: 2,
             finalist_blocks: 1,
             confirm_pairs: [8, 12],
             indifference: 0.01,
             confidence: 0.95,
             budget_ms: None,
             max_trials: None,
+            calibration: None,
         },
         seed: 1,
     }

@@ -4,7 +4,10 @@
 //! The mixture of types and the quantization are llama.cpp's own. Reading files is left to `gguf`;
 //! what the weights would say is left to nobody: they are noise.
 
+mod cache;
 mod error;
+mod from_config;
+mod from_gguf;
 mod metadata;
 mod rows;
 mod shape;
@@ -15,6 +18,7 @@ mod vocabulary;
 mod write;
 
 pub use autotune_engine::llama::quantize::{FILE_TYPES, FileType};
+pub use cache::{Cached, Depth, Name, clear, list, resolve};
 pub use error::SynthError;
 pub use shape::{Architecture, Output, RopeScaling, SHAPES, Shape};
 pub use write::{Progress, Replace, Request, size, write};
