@@ -142,20 +142,25 @@ struct Tools<'a> {
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let mut opened = engine::open(&arguments.engine)?;
     let engine = opened.engine.as_mut();
-    if let Some(world) = &opened.world {
-        // Every file is the one model of a simulated machine, so none has to be there.
-        let resolve = |typed: &str| Ok(PathBuf::from(typed));
-        let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
-        let tools = Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
-        return run_with(arguments, printer, tools);
+    match &opened.world {
+        Some(world) => {
+            // Every file is the one model of a simulated machine, so none has to be there.
+            let resolve = |typed: &str| Ok(PathBuf::from(typed));
+            let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
+            let tools =
+                Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
+            run_with(arguments, printer, tools)
+        }
+        None => {
+            let tools = Tools {
+                engine,
+                resolve: &model::resolve,
+                cores: physical_cores(),
+                surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
+            };
+            run_with(arguments, printer, tools)
+        }
     }
-    let tools = Tools {
-        engine,
-        resolve: &|typed| model::resolve(typed, printer),
-        cores: physical_cores(),
-        surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
-    };
-    run_with(arguments, printer, tools)
 }
 
 /// Physical cores, the default of llama-bench; 1 where the system does not tell.

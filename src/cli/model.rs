@@ -1,13 +1,13 @@
-//! Models as they are typed: a GGUF path, or the name of a synthetic model.
+//! Models as they are typed: a GGUF path.
 
 use std::path::PathBuf;
 
-use super::{Exit, Printer, Stop, synth};
+use super::{Exit, Stop};
 use crate::gguf::Header;
 
 /// The file a model's name leads to, with a header that can be read.
-pub(super) fn resolve(typed: &str, printer: Printer) -> Result<PathBuf, Stop> {
-    let path = synth::model_file(typed, printer)?;
+pub(super) fn resolve(typed: &str) -> Result<PathBuf, Stop> {
+    let path = PathBuf::from(typed);
     Header::read(&path).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
     Ok(path)
 }
