@@ -29,41 +29,41 @@ Examples:
   autotune synth --list                                   what `--model synth:…` has kept
 
 The files load in any llama.cpp. Their weights are noise: for speed and memory, not for text.")]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Which model, for example tiny or llama-3.2-1b (an unknown name lists them all)
-    pub shape: Option<String>,
+    shape: Option<String>,
     /// Take the shape from a model publisher's config.json
     #[arg(long, value_name = "FILE")]
-    pub from_config: Option<PathBuf>,
+    from_config: Option<PathBuf>,
     /// Take the shape from a GGUF file
     #[arg(long, value_name = "FILE")]
-    pub from_gguf: Option<PathBuf>,
+    from_gguf: Option<PathBuf>,
     /// How the weights are stored: q4_k_m, q8_0, f16, mxfp4 and the other names of llama-quantize
     #[arg(short, long, value_name = "TYPE", default_value = "q4_k_m")]
-    pub quant: String,
+    quant: String,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     #[arg(required_unless_present_any = ["list", "clear"])]
-    pub output: Option<PathBuf>,
+    output: Option<PathBuf>,
     /// Write this many layers instead of all
     #[arg(long, value_name = "N")]
-    pub layers: Option<u32>,
+    layers: Option<u32>,
     /// Where the random weights come from
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    seed: u64,
     /// Replace the file if it exists
     #[arg(long)]
-    pub force: bool,
+    force: bool,
     /// List the models kept for `--model synth:…`
     #[arg(long)]
-    pub list: bool,
+    list: bool,
     /// Remove the models kept for `--model synth:…`
     #[arg(long)]
-    pub clear: bool,
+    clear: bool,
 }
 
 /// Writes the model, or lists or clears the kept ones.
-pub fn run(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop> {
+pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop> {
     if arguments.list || arguments.clear {
         return kept(arguments, printer);
     }
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop> {
 
 /// The file that `--model` names: a path as it is, `synth:SHAPE:QUANT` after writing it into the
 /// cache if it is not there.
-pub fn model_file(model: &str, printer: &Printer) -> Result<PathBuf, Stop> {
+pub(super) fn model_file(model: &str, printer: &Printer) -> Result<PathBuf, Stop> {
     if !Name::is_synthetic(model) {
         return Ok(PathBuf::from(model));
     }
