@@ -1,1 +1,53 @@
-//! Under construction.
+//! What the trials of a sweep show: one pure function from plan and journal to findings.
+//!
+//! Every number cites the trials it comes from. A speed-up is quoted from the pairs of the
+//! confirmation alone, because whatever looked best in the search looks better than it is. What
+//! was run and when is left to `search`, how it is shown to `render`.
+
+mod candidate;
+mod curves;
+mod doubts;
+mod effects;
+mod failures;
+mod pace;
+mod verdict;
+
+use crate::model::{Findings, Outcome, Plan, Source, Trial};
+use pace::paced;
+
+/// What the trials show; `stopped_because` is one sentence.
+#[must_use]
+pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Findings {
+    let paced = paced(plan, trials);
+    let verdict = verdict::verdict(plan, trials, &paced);
+    let best = verdict::best(plan, trials, &verdict);
+    let measured = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
+    let failed = |trial: &&Trial| matches!(trial.outcome, Outcome::Failed(_));
+    let here = |trial: &&Trial| trial.source == Source::Measured;
+    Findings {
+        schema: Findings::SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        baseline: candidate::candidate(plan, &paced, &plan.baseline),
+        best: candidate::candidate(plan, &paced, &best),
+        tied_with: verdict::tied_with(plan, trials, &paced, &best),
+        curves: curves::curves(plan, trials, &paced),
+        effects: effects::effects(plan, &paced, &best),
+        failures: failures::failures(trials),
+        trials_measured: number(trials.iter().filter(here).filter(measured)),
+        trials_failed: number(trials.iter().filter(here).filter(failed)),
+        trials_cached: number(trials.iter().filter(|trial| !here(trial))),
+        noise: doubts::noise(plan, &paced),
+        stopped_because: stopped_because.to_owned(),
+        caveats: doubts::caveats(plan, trials, &paced, &verdict),
+        verdict,
+    }
+}
+
+fn number<'a>(trials: impl Iterator<Item = &'a Trial>) -> u32 {
+    u32::try_from(trials.count()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

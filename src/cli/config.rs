@@ -74,9 +74,12 @@ fn apply(mut command: Command, text: &str) -> Result<Command, String> {
             }
             let words = words(&value).ok_or(format!("`{verb}.{flag}` is not a plain value"))?;
             command = command.mut_subcommand(&verb, |sub| {
-                sub.mut_args(|arg| match arg.get_long() == Some(flag.as_str()) {
-                    true => arg.default_values(words.clone()).required(false),
-                    false => arg,
+                sub.mut_args(|arg| {
+                    if arg.get_long() == Some(flag.as_str()) {
+                        arg.default_values(words.clone()).required(false)
+                    } else {
+                        arg
+                    }
                 })
             });
         }

@@ -8,19 +8,24 @@ use super::{Exit, Stop};
 
 /// Flags that every verb has.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Common options")]
 pub struct Global {
     /// Say more on stderr; twice for the engine's own log
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = "Common options", action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Say nothing on stderr but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Common options")]
     pub quiet: bool,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "AUTOTUNE_COLOR")]
+    #[arg(long, global = true, help_heading = "Common options", value_enum, default_value_t = Color::Auto, env = "AUTOTUNE_COLOR")]
     pub color: Color,
     /// Defaults for any flag, as TOML: `[sweep] budget = "10m"`
-    #[arg(long, global = true, value_name = "FILE", env = "AUTOTUNE_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Common options",
+        value_name = "FILE",
+        env = "AUTOTUNE_CONFIG"
+    )]
     pub config: Option<std::path::PathBuf>,
 }
 
@@ -79,7 +84,7 @@ pub struct Printer {
 
 impl Printer {
     /// Writes a result to stdout. A reader that went away (`| head`) is not a failure.
-    pub fn data(&self, text: &str) -> Result<(), Stop> {
+    pub fn data(self, text: &str) -> Result<(), Stop> {
         let mut out = anstream::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -90,12 +95,12 @@ impl Printer {
     }
 
     /// Says what is going on.
-    pub fn say(&self, text: impl AsRef<str>) {
+    pub fn say(self, text: impl AsRef<str>) {
         self.say_at(Verbosity::Normal, text);
     }
 
     /// Says it only to those who asked for this much.
-    pub fn say_at(&self, verbosity: Verbosity, text: impl AsRef<str>) {
+    pub fn say_at(self, verbosity: Verbosity, text: impl AsRef<str>) {
         if self.verbosity >= verbosity {
             let _ = writeln!(anstream::stderr(), "{}", text.as_ref());
         }
@@ -103,12 +108,12 @@ impl Printer {
 
     /// Whether a moving progress display would be seen.
     #[must_use]
-    pub fn live(&self) -> bool {
+    pub fn live(self) -> bool {
         self.verbosity > Verbosity::Quiet && io::stderr().is_terminal()
     }
 
     /// Prints what stopped a verb and gives its exit code.
-    pub fn stop(&self, stop: &Stop) -> Exit {
+    pub fn stop(self, stop: &Stop) -> Exit {
         let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
         let message = one_line(&stop.message);
         let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {message}");
@@ -123,7 +128,7 @@ impl Printer {
 /// Text from outside (file names, model names, logs) as one harmless line: control characters
 /// would let a file move the cursor or colour the terminal.
 #[must_use]
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,9 +1,18 @@
 //! The command line: the only module that prints, reads arguments or the environment, and decides
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
+mod bench;
+mod completions;
 mod config;
+mod engine;
 mod exit;
 mod global;
+mod interrupt;
+mod man;
+mod model;
+mod progress;
+mod spelling;
+mod sweep;
 mod synth;
 mod worker;
 
@@ -34,7 +43,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Bench(Box<bench::Arguments>),
+    Sweep(Box<sweep::Arguments>),
     Synth(synth::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
 }
@@ -46,7 +59,9 @@ pub fn main() -> ExitCode {
         Ok(command) => command,
         Err(stop) => return Printer::default().stop(&stop).into(),
     };
-    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let words = spelling::respell(std::env::args_os());
+    let matches = command.try_get_matches_from(words);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // clap prints help to stdout and mistakes to stderr by itself.
@@ -55,15 +70,19 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = cli.global.printer();
-    match run(cli.verb, &printer) {
+    match run(&cli.verb, printer) {
         Ok(exit) => exit.into(),
         Err(stop) => printer.stop(&stop).into(),
     }
 }
 
-fn run(verb: Verb, printer: &Printer) -> Result<Exit, Stop> {
+fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
     match verb {
-        Verb::Synth(arguments) => synth::run(&arguments, printer),
-        Verb::Worker(arguments) => worker::run(&arguments, printer),
+        Verb::Bench(arguments) => bench::run(arguments, printer),
+        Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
+        Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+        Verb::Worker(arguments) => worker::run(arguments),
+        Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::Synth(arguments) => synth::run(arguments, printer),
     }
 }

@@ -29,41 +29,41 @@ Examples:
   autotune synth --list                                   what `--model synth:…` has kept
 
 The files load in any llama.cpp. Their weights are noise: for speed and memory, not for text.")]
-pub(super) struct Arguments {
+pub struct Arguments {
     /// Which model, for example tiny or llama-3.2-1b (an unknown name lists them all)
-    shape: Option<String>,
+    pub shape: Option<String>,
     /// Take the shape from a model publisher's config.json
     #[arg(long, value_name = "FILE")]
-    from_config: Option<PathBuf>,
+    pub from_config: Option<PathBuf>,
     /// Take the shape from a GGUF file
     #[arg(long, value_name = "FILE")]
-    from_gguf: Option<PathBuf>,
+    pub from_gguf: Option<PathBuf>,
     /// How the weights are stored: q4_k_m, q8_0, f16, mxfp4 and the other names of llama-quantize
     #[arg(short, long, value_name = "TYPE", default_value = "q4_k_m")]
-    quant: String,
+    pub quant: String,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
     #[arg(required_unless_present_any = ["list", "clear"])]
-    output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// Write this many layers instead of all
     #[arg(long, value_name = "N")]
-    layers: Option<u32>,
+    pub layers: Option<u32>,
     /// Where the random weights come from
     #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    pub seed: u64,
     /// Replace the file if it exists
     #[arg(long)]
-    force: bool,
+    pub force: bool,
     /// List the models kept for `--model synth:…`
     #[arg(long)]
-    list: bool,
+    pub list: bool,
     /// Remove the models kept for `--model synth:…`
     #[arg(long)]
-    clear: bool,
+    pub clear: bool,
 }
 
 /// Writes the model, or lists or clears the kept ones.
-pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop> {
+pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     if arguments.list || arguments.clear {
         return kept(arguments, printer);
     }
@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop
 
 /// The file that `--model` names: a path as it is, `synth:SHAPE:QUANT` after writing it into the
 /// cache if it is not there.
-pub(super) fn model_file(model: &str, printer: &Printer) -> Result<PathBuf, Stop> {
+pub fn model_file(model: &str, printer: Printer) -> Result<PathBuf, Stop> {
     if !Name::is_synthetic(model) {
         return Ok(PathBuf::from(model));
     }
@@ -117,7 +117,7 @@ fn request(arguments: &Arguments) -> Result<Request, SynthError> {
     Ok(Request { shape, file_type: file_type(&arguments.quant)?, seed: arguments.seed })
 }
 
-fn kept(arguments: &Arguments, printer: &Printer) -> Result<Exit, Stop> {
+fn kept(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let folder = cache_folder()?;
     let models = if arguments.clear { synth::clear(&folder) } else { synth::list(&folder) };
     let models = models.map_err(|error| stop(&error))?;
@@ -143,7 +143,7 @@ fn cache_folder() -> Result<PathBuf, Stop> {
 
 /// Runs the work with a bar on terminals, and stops it when the user interrupts.
 fn with_progress<T>(
-    printer: &Printer,
+    printer: Printer,
     name: &Path,
     work: impl FnOnce(synth::Progress<'_>) -> Result<T, SynthError>,
 ) -> Result<T, Stop> {

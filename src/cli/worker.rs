@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use autotune_engine::worker;
 use clap::Args;
 
-use super::{Exit, Printer, Stop};
+use super::{Exit, Stop};
 
 /// Serve a parent over stdin and stdout; started by the other verbs, of no use by hand
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ Examples:
 pub struct Arguments {}
 
 /// Serves until the parent goes away.
-pub fn run(_arguments: &Arguments, _printer: &Printer) -> Result<Exit, Stop> {
+pub fn run(_arguments: &Arguments) -> Result<Exit, Stop> {
     match worker::serve() {
         code if code == ExitCode::SUCCESS => Ok(Exit::Done),
         _ => Err(Stop {

@@ -1,1 +1,131 @@
-//! Under construction.
+//! One visit: an ask goes to the engine with a deadline and comes back as a trial, checked, timed
+//! from outside, and with the doubts that the machine's state during it raises.
+//!
+//! What to visit is left to `search`, keeping the trial to `sweep`.
+
+mod deadline;
+mod doubt;
+mod sensors;
+mod verify;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use autotune_engine::api::{Clock, Engine, Failure, Job, Run, Setting, Work};
+
+use crate::model::{Calibration, Outcome, Purpose, Source, Trial};
+pub use deadline::{Expectation, first_deadline};
+pub use sensors::{NoSensors, Reading, Sensors};
+
+/// The doors that a visit goes through.
+pub struct Bench<'a> {
+    /// What runs the model.
+    pub engine: &'a mut dyn Engine,
+    /// What times the visit from outside.
+    pub clock: &'a dyn Clock,
+    /// What watches the machine meanwhile.
+    pub sensors: &'a mut dyn Sensors,
+    /// The GGUF file.
+    pub model: &'a Path,
+}
+
+impl fmt::Debug for Bench<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bench").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// What a visit is for, and its place in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// The journal's next number.
+    pub id: u32,
+    /// Why.
+    pub purpose: Purpose,
+    /// Round of interleaving.
+    pub block: u32,
+    /// How often the sweep had been started before.
+    pub session: u32,
+    /// The setting.
+    pub setting: Setting,
+    /// The work.
+    pub work: Work,
+    /// When it begins, RFC 3339 in UTC.
+    pub started_at: String,
+}
+
+/// Runs one visit. Whatever happens to the engine is in the trial.
+pub fn visit(bench: &mut Bench<'_>, visit: Visit, deadline: Duration) -> Trial {
+    let (result, elapsed, caveats) = watched(bench, &visit.setting, &visit.work, deadline);
+    let (effective, outcome, caveats) = match result {
+        Ok(run) => {
+            let doubts = doubt::of_run(&visit.setting, &run).into_iter().chain(caveats).collect();
+            (Some(run.effective.clone()), Outcome::measured(&run), doubts)
+        }
+        Err(failure) => (None, Outcome::Failed(failure), caveats),
+    };
+    Trial {
+        schema: Trial::SCHEMA.to_owned(),
+        id: visit.id,
+        purpose: visit.purpose,
+        block: visit.block,
+        session: visit.session,
+        source: Source::Measured,
+        started_at: visit.started_at,
+        elapsed_ms: millis(elapsed),
+        asked: visit.setting,
+        effective,
+        work: visit.work,
+        outcome,
+        caveats,
+    }
+}
+
+/// Visits the baseline once, before there is a plan, to learn how fast this model is here.
+pub fn calibrate(
+    bench: &mut Bench<'_>,
+    baseline: &Setting,
+    work: &Work,
+    deadline: Duration,
+) -> Result<Calibration, Failure> {
+    let (result, elapsed, _) = watched(bench, baseline, work, deadline);
+    let run = result?;
+    let rate = |tokens: u32, nanoseconds: u64| {
+        let samples = f64::from(tokens) * run.samples.len() as f64;
+        (tokens > 0 && nanoseconds > 0).then(|| samples / (nanoseconds as f64 / 1e9))
+    };
+    let transition = [run.transition.process_ns, run.transition.load_ns, run.transition.context_ns];
+    Ok(Calibration {
+        prefill_tok_per_s: rate(
+            work.prompt_tokens,
+            run.samples.iter().map(|sample| sample.prefill_ns).sum(),
+        ),
+        decode_tok_per_s: rate(
+            work.generate_tokens,
+            run.samples.iter().map(|sample| sample.decode_ns).sum(),
+        ),
+        transition_ms: transition.into_iter().flatten().sum::<u64>() / 1_000_000,
+        elapsed_ms: millis(elapsed),
+    })
+}
+
+/// Runs a job between two readings of the sensors and checks that the work was done.
+fn watched(
+    bench: &mut Bench<'_>,
+    setting: &Setting,
+    work: &Work,
+    deadline: Duration,
+) -> (Result<Run, Failure>, Duration, Vec<String>) {
+    let job = Job { model: bench.model.to_owned(), setting: setting.clone(), work: work.clone() };
+    let before = bench.sensors.read();
+    let start = bench.clock.now();
+    let result = bench.engine.run(&job, deadline).and_then(|run| verify::run(work, run));
+    let elapsed = bench.clock.now().saturating_sub(start);
+    let after = bench.sensors.read();
+    (result, elapsed, doubt::of_readings(setting, before, after))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

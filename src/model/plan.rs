@@ -106,7 +106,9 @@ pub struct Protocol {
     pub slice: Work,
     /// Interleaved rounds over the screened settings.
     pub screen_blocks: u32,
-    /// Interleaved rounds among the finalists.
+    /// Settings that reach the final rounds, the baseline not counted.
+    pub finalists: u32,
+    /// Interleaved rounds among the finalists before the first half of them leaves.
     pub finalist_blocks: u32,
     /// Pairs of winner and baseline in the confirmation, at least and at most.
     pub confirm_pairs: [u32; 2],
@@ -118,4 +120,34 @@ pub struct Protocol {
     pub budget_ms: Option<u64>,
     /// Trials the sweep may run; `None`: no limit.
     pub max_trials: Option<u32>,
+    /// What one visit to the baseline took before the sweep began. It sized the slice and is the
+    /// base of every deadline; `None` where nothing was run (a dry run).
+    pub calibration: Option<Calibration>,
+}
+
+impl Protocol {
+    /// Pairs of the confirmation between two looks at its interval.
+    pub const CONFIRM_LOOK_EVERY: u32 = 4;
+
+    /// The coverage that one interval of the confirmation needs, so that all looks at it together
+    /// are wrong no oftener than `confidence` allows: the looks share the error between them.
+    #[must_use]
+    pub fn confirm_confidence(&self) -> f64 {
+        let [least, most] = self.confirm_pairs;
+        let looks = most.saturating_sub(least) / Self::CONFIRM_LOOK_EVERY + 1;
+        1.0 - (1.0 - self.confidence) / f64::from(looks)
+    }
+}
+
+/// One visit to the baseline before the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Prompt tokens per second; `None` without a prompt.
+    pub prefill_tok_per_s: Option<f64>,
+    /// Generated tokens per second; `None` without generation.
+    pub decode_tok_per_s: Option<f64>,
+    /// Starting the worker, loading the model and making a context, in milliseconds.
+    pub transition_ms: u64,
+    /// The whole visit, in milliseconds. It counts towards the budget.
+    pub elapsed_ms: u64,
 }

@@ -1,1 +1,21 @@
-//! Under construction.
+//! Documents on disk: the run directory with its journal, the cache of earlier results.
+//!
+//! Every file is versioned and either written whole or not at all; the journal grows by whole,
+//! synced lines, so that a program killed at any byte loses no finished trial. What the documents
+//! mean is left to `model`, what follows from them to `analysis`, and which folder is meant (the
+//! environment, the user's cache folder) to `cli`.
+
+mod cache;
+mod document;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod journal;
+mod run;
+mod table;
+
+pub use cache::{CacheKey, ResultCache};
+pub use error::StoreError;
+pub use journal::TornLine;
+pub use run::{RunDirectory, StoredRun, default_folder};
+pub use table::trials_csv;

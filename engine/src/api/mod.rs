@@ -1,13 +1,15 @@
 //! The nouns of an engine: what is asked ([`Setting`], [`Job`]), what comes back ([`Run`],
 //! [`Failure`]), and the one trait that joins them ([`Engine`]).
 //!
-//! Plain data, no I/O. Meaning of times, choice of settings and repetition are left to callers.
+//! Plain data, no I/O beside reading a [`Clock`]. Meaning of times, choice of settings and repetition are left to callers.
 
+mod clock;
 mod identity;
 mod job;
 mod setting;
 mod units;
 
+pub use clock::{Clock, SystemClock};
 pub use identity::{Identity, Threading, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use setting::{

@@ -122,7 +122,7 @@ macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $wanted:literal,
      { $($(#[$variant_meta:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
         pub enum $name { $($(#[$variant_meta])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
@@ -158,6 +158,7 @@ words!(
     /// A two-way choice.
     Toggle, "`on` or `off`", {
         /// No.
+        #[default]
         Off = "off" | "0",
         /// Yes.
         On = "on" | "1",
@@ -167,6 +168,7 @@ words!(
     /// Flash attention: a way to compute attention without materialising its matrix.
     FlashAttention, "`on`, `off` or `auto`", {
         /// Wherever every attention node has a kernel for it.
+        #[default]
         Auto = "auto" | "-1",
         /// Never.
         Off = "off" | "0",
@@ -180,6 +182,7 @@ words!(
         /// 32-bit float.
         F32 = "f32",
         /// 16-bit float.
+        #[default]
         F16 = "f16",
         /// bfloat16.
         Bf16 = "bf16",
@@ -201,6 +204,7 @@ words!(
     /// How a model file reaches memory.
     LoadMode, "a load mode (auto, none, mmap, mlock, mmap+mlock, dio)", {
         /// Mapped, unless a device cannot use mapped memory.
+        #[default]
         Auto = "auto",
         /// Read into anonymous memory.
         None = "none",
@@ -218,6 +222,7 @@ words!(
     /// ggml's NUMA strategy.
     Numa, "a NUMA strategy (disabled, distribute, isolate, numactl)", {
         /// None.
+        #[default]
         Disabled = "disabled",
         /// Threads spread over all nodes.
         Distribute = "distribute",
@@ -233,6 +238,7 @@ words!(
         /// Below everything else.
         Low = "low" | "-1",
         /// As the system has it.
+        #[default]
         Normal = "normal" | "0",
         /// Real-time class, lower half; needs a privilege.
         Medium = "medium" | "1",
@@ -242,25 +248,6 @@ words!(
         Realtime = "realtime" | "3",
     }
 );
-
-impl Default for Toggle {
-    /// Off; fields that llama.cpp switches on by default say so where they are built.
-    fn default() -> Self {
-        Self::Off
-    }
-}
-
-impl Default for LoadMode {
-    fn default() -> Self {
-        Self::Auto
-    }
-}
-
-impl Default for Numa {
-    fn default() -> Self {
-        Self::Disabled
-    }
-}
 
 /// Layers kept on the GPU, counted from the end of the model; the output layer counts as one.
 #[derive(
@@ -308,10 +295,10 @@ impl FromStr for GpuLayers {
 
     /// A count, or `all`; a negative number means all, as llama.cpp has it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse::<i64>() {
-            Ok(count) if count < 0 => Ok(Self::All),
-            Ok(count) if count <= i64::from(u32::MAX) => Ok(Self::Count(count as u32)),
-            Err(_) if text == "all" => Ok(Self::All),
+        match (text.parse::<u32>(), text.parse::<i64>()) {
+            (Ok(count), _) => Ok(Self::Count(count)),
+            (_, Ok(negative)) if negative < 0 => Ok(Self::All),
+            _ if text == "all" => Ok(Self::All),
             _ => {
                 Err(ParseSettingError { value: text.to_owned(), wanted: "a layer count or `all`" })
             }
@@ -348,8 +335,8 @@ impl fmt::Display for CpuMask {
         for cpu in self.cpus() {
             digits[usize::from(cpu) / 4] |= 1 << (cpu % 4);
         }
-        let hex: String = digits.iter().rev().map(|digit| format!("{digit:x}")).collect();
-        f.pad(&format!("0x{hex}"))
+        let hex = digits.iter().rev().map(|digit| char::from_digit(u32::from(*digit), 16));
+        f.pad(&format!("0x{}", hex.flatten().collect::<String>()))
     }
 }
 
@@ -371,11 +358,9 @@ impl FromStr for CpuMask {
             return Err(error());
         }
         let mut cpus = BTreeSet::new();
-        for (place, digit) in hex.chars().rev().enumerate() {
+        for (cpu, digit) in (0..Self::LIMIT).step_by(4).zip(hex.chars().rev()) {
             let bits = digit.to_digit(16).ok_or_else(error)?;
-            cpus.extend(
-                (0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| (place * 4 + bit) as u16),
-            );
+            cpus.extend((0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| cpu + bit));
         }
         Self::new(cpus).ok_or_else(error)
     }

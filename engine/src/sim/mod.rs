@@ -1,1 +1,23 @@
-//! Under construction.
+//! A machine made of formulas and seeded noise, behind the same trait as llama.cpp.
+//!
+//! [`World`] is the machine, the model and their accidents, read from TOML; [`World::truth`] is
+//! what a setting really takes on it, free of noise, so that a test can ask whether a search found
+//! the best; [`Simulator`] runs jobs on it in virtual time. Results are marked
+//! [`synthetic`](crate::api::Identity::synthetic).
+//!
+//! The formulas have the shape of the real thing (bandwidth roof, compute roof, barriers, SMT, a
+//! best ubatch), not its numbers: nothing here predicts a machine.
+
+mod clock;
+mod noise;
+mod simulator;
+mod truth;
+mod world;
+
+pub use clock::VirtualClock;
+pub use simulator::Simulator;
+pub use truth::Truth;
+pub use world::{
+    Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec, SelfTest,
+    StepCosts, VariantSpec, World, WorldError,
+};

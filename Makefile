@@ -1,0 +1,63 @@
+# Two commands: `make demo` shows the whole job on this machine, `make test` checks everything.
+# Both set the system up first. Written for GNU make 3.81 and a POSIX shell, so that the make of
+# macOS will do.
+
+CARGO      ?= cargo
+PREFIX     ?= /usr/local
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# The one profile of program, tests and checks: llama.cpp is compiled once.
+PROFILE    := --release --locked
+AUTOTUNE   := $(TARGET_DIR)/release/autotune
+
+DEMO_SWEEP := sweep --model synth:smollm2-135m:q4_k_m --budget 3m
+
+.PHONY: help setup links build demo test install uninstall
+
+help:
+	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
+	@echo "make test       set up, check format and lints, run every test, build the documentation"
+	@echo "make build      set up and build $(AUTOTUNE)"
+	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
+	@echo "make uninstall  remove what install placed there"
+	@echo "make setup      only install what the build needs from this system's packages"
+
+setup:
+	@sh scripts/setup.sh
+
+# The build script of llama-cpp-sys-2 leaves symbolic links without a target beside the program,
+# and panics with "File exists" when it runs again and finds them.
+links:
+	@for folder in "$(TARGET_DIR)/release" "$(TARGET_DIR)/release/deps" "$(TARGET_DIR)/release/examples"; do \
+	    for link in "$$folder"/lib*.so "$$folder"/lib*.dylib; do \
+	        if [ -L "$$link" ] && [ ! -e "$$link" ]; then rm -f "$$link"; fi; \
+	    done; \
+	done
+
+build: setup links
+	$(CARGO) build $(PROFILE)
+
+demo: build
+	@echo; echo "== this machine"
+	$(AUTOTUNE) detect
+	@echo; echo "== a sweep over a synthetic model"
+	$(AUTOTUNE) $(DEMO_SWEEP)
+	@echo; echo "== the report"
+	@run=$$(ls -td autotune-runs/*/ 2>/dev/null | head -n 1); \
+	if [ -n "$$run" ]; then echo "$${run}report.md"; echo "$${run}report.html"; \
+	else echo "no run directory was written" >&2; exit 1; fi
+
+test: setup links
+	@echo "== format"
+	$(CARGO) fmt --all --check
+	@echo "== lints"
+	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
+	@echo "== tests"
+	$(CARGO) test $(PROFILE) --workspace
+	@echo "== documentation"
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
+
+install: build
+	CARGO="$(CARGO)" sh scripts/install.sh "$(AUTOTUNE)" "$(DESTDIR)$(PREFIX)"
+
+uninstall:
+	sh scripts/install.sh --remove "$(DESTDIR)$(PREFIX)"

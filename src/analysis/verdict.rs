@@ -1,0 +1,114 @@
+//! What may be said about the winner of the search, and who ties with it.
+
+use autotune_engine::api::Setting;
+
+use super::pace::{Paced, Part, log_speeds, pairs};
+use crate::model::{Outcome, Plan, Purpose, Trial, Verdict};
+use crate::stats::{Change, Separation, median, paired_change};
+
+/// The verdict, from the pairs of the confirmation alone.
+pub(super) fn verdict(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Verdict {
+    let unconfirmed = |reason: String| Verdict::Unconfirmed { reason };
+    if !paced.iter().any(|one| one.trial.asked == plan.baseline) {
+        let reason = "the default setting did not run, so there is nothing to compare with";
+        return unconfirmed(reason.to_owned());
+    }
+    let Some(winner) = frozen(plan, trials) else {
+        if looked_better(plan, paced) {
+            return unconfirmed("a setting looked better, but no confirmation was run".to_owned());
+        }
+        return Verdict::KeepBaseline;
+    };
+    if let Some(trial) = confirmation(trials).find(|trial| failed(trial) && trial.asked == *winner)
+    {
+        let kind = trial.outcome.kind();
+        return unconfirmed(format!(
+            "the winner of the search failed in trial {}: {kind}",
+            trial.id
+        ));
+    }
+    let pairs = pairs(paced, Purpose::Confirm, &plan.baseline, winner);
+    let change = |part| change(plan, &log_speeds(&pairs, part).0);
+    let (ratios, evidence) = log_speeds(&pairs, Part::Turn);
+    let needed = plan.protocol.confirm_pairs[0].max(2);
+    match change(Part::Turn) {
+        Some(turn) if ratios.len() >= needed as usize => Verdict::Confirmed {
+            turn,
+            prefill: change(Part::Prefill),
+            decode: change(Part::Decode),
+            evidence,
+        },
+        _ => {
+            let run = ratios.len();
+            unconfirmed(format!("{run} of the {needed} pairs that a confirmation takes were run"))
+        }
+    }
+}
+
+/// The recommended setting: what was confirmed to be faster, else the baseline.
+pub(super) fn best(plan: &Plan, trials: &[Trial], verdict: &Verdict) -> Setting {
+    let faster = matches!(verdict, Verdict::Confirmed { turn, .. }
+        if turn.separation == Separation::Faster);
+    let winner = frozen(plan, trials).filter(|_| faster);
+    winner.unwrap_or(&plan.baseline).clone()
+}
+
+/// The settings that met the best one in the finals or in the confirmation and were not told apart
+/// from it.
+pub(super) fn tied_with(
+    plan: &Plan,
+    trials: &[Trial],
+    paced: &[Paced<'_>],
+    best: &Setting,
+) -> Vec<Setting> {
+    let late = |trial: &&Trial| matches!(trial.purpose, Purpose::Finalist | Purpose::Confirm);
+    let mut tied: Vec<Setting> = Vec::new();
+    for trial in trials.iter().filter(late) {
+        let other = &trial.asked;
+        let known = other == best || *other == plan.baseline || tied.contains(other);
+        // The confirmation has the last word where there is one.
+        let last = |purpose| Some(pairs(paced, purpose, best, other)).filter(|all| !all.is_empty());
+        let Some(pairs) = last(Purpose::Confirm).or_else(|| last(Purpose::Finalist)) else {
+            continue;
+        };
+        let change = change(plan, &log_speeds(&pairs, Part::Turn).0);
+        if !known && change.is_some_and(|change| change.separation == Separation::NotSeparated) {
+            tied.push(other.clone());
+        }
+    }
+    tied
+}
+
+/// A change with the interval that looking several times asks for.
+fn change(plan: &Plan, log_speeds: &[f64]) -> Option<Change> {
+    let protocol = &plan.protocol;
+    paired_change(log_speeds, protocol.confirm_confidence(), protocol.indifference)
+}
+
+/// The setting that the search froze as its winner: the one that was put beside the baseline.
+pub(super) fn frozen<'a>(plan: &Plan, trials: &'a [Trial]) -> Option<&'a Setting> {
+    confirmation(trials).map(|trial| &trial.asked).find(|asked| **asked != plan.baseline)
+}
+
+fn confirmation(trials: &[Trial]) -> impl Iterator<Item = &Trial> {
+    trials.iter().filter(|trial| trial.purpose == Purpose::Confirm)
+}
+
+fn failed(trial: &Trial) -> bool {
+    !matches!(trial.outcome, Outcome::Measured(_))
+}
+
+/// Whether something beat the baseline in the last phase that was reached, of the finals in their
+/// last block.
+fn looked_better(plan: &Plan, paced: &[Paced<'_>]) -> bool {
+    let Some(reached) = paced.iter().map(|one| one.trial.purpose).max() else { return false };
+    let phase = || paced.iter().map(|one| one.trial).filter(|trial| trial.purpose == reached);
+    let last_block = phase().map(|trial| trial.block).max();
+    let survived = |trial: &&Trial| reached != Purpose::Finalist || Some(trial.block) == last_block;
+    phase().filter(survived).any(|trial| {
+        let pairs = pairs(paced, reached, &plan.baseline, &trial.asked);
+        let gain = median(&log_speeds(&pairs, Part::Turn).0);
+        trial.asked != plan.baseline
+            && gain.is_some_and(|gain| gain > plan.protocol.indifference.ln_1p())
+    })
+}

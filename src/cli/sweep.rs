@@ -1,0 +1,442 @@
+//! The verb `sweep`: search, confirm, explain; writes a run directory.
+
+mod place;
+mod summary;
+
+use std::cell::Cell;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use autotune_engine::api::{Setting, Work};
+use clap::{Args, ValueEnum};
+
+use super::engine::{self, EngineChoice};
+use super::progress::Display;
+use super::{Exit, Printer, Stop, interrupt};
+use crate::analysis::findings;
+use crate::knob::{self, Knob};
+use crate::measure::{calibrate, first_deadline};
+use crate::model::{Findings, Plan, Trial, Workload};
+use crate::plan::{self, Limits, Wish};
+use crate::search::Reason;
+use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
+use crate::sweep::{Cache, Ending, Event, Journal, Sweep, next_session};
+use place::Place;
+
+/// Find the settings that run a model best here, and prove it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What happens: the default setting (what llama-server would run here) and each knob's levels are
+visited in interleaved rounds, the best of them combined, the best few compared again, and the
+winner confirmed against the default in pairs. Every visit is in trials.jsonl before the next one
+begins, so a sweep can be stopped at any time and continued with --resume.
+
+Examples:
+  autotune sweep --model m.gguf                          chat, 15 minutes
+  autotune sweep --model m.gguf --workload rag --budget 5m
+  autotune sweep --model synth:llama-3.2-1b:q4_k_m       before any download
+  autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
+  autotune sweep --model m.gguf --dry-run                the plan, running nothing
+  autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
+  autotune sweep --workload help                         the workloads that ship with it
+
+Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be measured,
+5 other failure, 130 interrupted with state saved.")]
+pub struct Arguments {
+    /// GGUF file, or synth:SHAPE:QUANT
+    #[arg(short, long, value_name = "MODEL")]
+    model: Option<String>,
+    /// What to tune for: a name, a TOML file, or `help` for the list
+    #[arg(short, long, value_name = "NAME|FILE", default_value = "chat")]
+    workload: String,
+    /// Tokens of context [default: what the workload needs]
+    #[arg(short, long, value_name = "TOKENS")]
+    context: Option<u32>,
+    /// Time the sweep may take, from 1m up
+    #[arg(short, long, value_name = "TIME", default_value = "15m")]
+    budget: String,
+    /// Trials the sweep may run
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_trials: Option<u32>,
+    /// Turn only these knobs
+    #[arg(short, long, visible_alias = "only", value_name = "KNOB", value_delimiter = ',')]
+    knobs: Vec<String>,
+    /// Run directory to write [default: autotune-runs/DATE-MODEL-ID]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Continue a stopped sweep with the plan that it has
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "context", "seed", "dry_run"])]
+    resume: Option<PathBuf>,
+    /// Seed of every random order
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Measure everything anew, even what an earlier sweep has measured
+    #[arg(long)]
+    no_cache: bool,
+    /// Forget what earlier sweeps have measured
+    #[arg(long)]
+    clear_cache: bool,
+    /// Print the plan and run nothing but the self-test of the CPU variants
+    #[arg(long)]
+    dry_run: bool,
+    /// Run even a model that does not fit into memory
+    #[arg(long)]
+    force: bool,
+    /// Format of the result on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Who measures: llama.cpp, or sim:FILE for a simulated machine
+    #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
+    engine: EngineChoice,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One document
+    Json,
+}
+
+/// Arguments with their meaning.
+struct Resolved {
+    workload: Workload,
+    knobs: Vec<&'static dyn Knob>,
+    limits: Limits,
+}
+
+/// Runs the verb.
+pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    if arguments.workload == "help" {
+        printer.data(&summary::workloads())?;
+        return Ok(Exit::Done);
+    }
+    // Slips in flags first: nothing is loaded or written for a sweep that cannot begin.
+    let resolved = resolve(arguments)?;
+    if arguments.clear_cache {
+        let count = open_cache()?.clear().map_err(|error| stored(&error))?;
+        printer.say(format!("forgot {count} earlier results"));
+        if arguments.model.is_none() && arguments.resume.is_none() {
+            return Ok(Exit::Done);
+        }
+    }
+    match (&arguments.resume, &arguments.model) {
+        (Some(folder), _) => resume(arguments, folder, printer),
+        (None, Some(model)) => begin(arguments, resolved, model, printer),
+        (None, None) => Err(Stop::usage("there is no model to tune")
+            .hint("name one: --model m.gguf, or --model synth:llama-3.2-1b:q4_k_m")),
+    }
+}
+
+/// What was typed, as what it means.
+fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
+    let budget = humantime::parse_duration(&arguments.budget).map_err(|error| {
+        Stop::usage(format!("`{}` is not a budget: {error}", arguments.budget))
+            .hint("write it like 10m or 1h30m")
+    })?;
+    if budget < Duration::from_secs(60) {
+        return Err(Stop::usage(format!("a budget of {} is too short", arguments.budget))
+            .hint("one minute is the least that can be searched and confirmed: --budget 1m"));
+    }
+    let mut workload = workload(&arguments.workload)?;
+    if let Some(context) = arguments.context {
+        let turn = workload.depth + workload.prompt_tokens + workload.generate_tokens;
+        if context < turn || context > 1 << 24 {
+            return Err(Stop::usage(format!(
+                "a context of {context} tokens does not hold a turn of `{}`, which is {turn}",
+                workload.name
+            ))
+            .hint("name a larger one, at most 16777216, or another --workload"));
+        }
+        workload.context = context;
+    }
+    let mut knobs: Vec<&'static dyn Knob> = Vec::new();
+    for name in &arguments.knobs {
+        let knob = knob::named(name).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
+        if !knobs.iter().any(|known| known.name() == knob.name()) {
+            knobs.push(knob);
+        }
+    }
+    if knobs.is_empty() {
+        knobs = knob::ALL.to_vec();
+    }
+    let limits = Limits { budget: Some(budget), max_trials: arguments.max_trials };
+    Ok(Resolved { workload, knobs, limits })
+}
+
+/// A workload by its name, or from a file.
+fn workload(typed: &str) -> Result<Workload, Stop> {
+    if let Some(known) = plan::built_in().into_iter().find(|known| known.name == typed) {
+        return Ok(known);
+    }
+    let looks_like_a_file = typed.contains(['/', '.']);
+    if !looks_like_a_file {
+        return Err(Stop::usage(format!("there is no workload `{typed}`"))
+            .hint("`autotune sweep --workload help` lists them; a file is named with its path"));
+    }
+    let text = std::fs::read_to_string(typed)
+        .map_err(|error| Stop::usage(format!("cannot read the workload {typed}: {error}")))?;
+    plan::workload(&text, typed).map_err(|error| {
+        Stop::from_error(Exit::Usage, &error).hint("profiles/chat.toml shows every key")
+    })
+}
+
+/// Plans a new sweep and runs it.
+fn begin(
+    arguments: &Arguments,
+    resolved: Resolved,
+    model: &str,
+    printer: Printer,
+) -> Result<Exit, Stop> {
+    if let Some(folder) = arguments.out.as_ref().filter(|folder| occupied(folder)) {
+        return Err(stored(&StoreError::NotEmpty { path: folder.clone() }));
+    }
+    let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
+    let plan = planned(arguments, resolved, &mut place, printer)?;
+    if arguments.dry_run {
+        let text = match arguments.format {
+            Format::Text => summary::plan(&plan),
+            Format::Json => json(&plan),
+        };
+        printer.data(&text)?;
+        return Ok(Exit::Done);
+    }
+    let folder = arguments.out.clone().unwrap_or_else(|| default_folder(&plan));
+    let run = RunDirectory::create(&folder, &place.machine, &plan).map_err(|it| stored(&it))?;
+    sweep(arguments, &mut place, &plan, run, Vec::new(), printer)
+}
+
+/// Continues a sweep with the plan that it has.
+fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit, Stop> {
+    let (run, earlier) = RunDirectory::open(folder).map_err(|error| stored(&error))?;
+    if let Some(torn) = &earlier.torn {
+        printer.say(format!("a half-written trial was put aside: {torn:?}"));
+    }
+    let plan = earlier.plan;
+    let typed = plan.model.path.display().to_string();
+    let model = arguments.model.as_deref().unwrap_or(&typed);
+    let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
+    let identity = place.engine.identity().map_err(|failure| nothing_measured(&failure))?;
+    let changed = if identity != plan.engine {
+        Some("the engine is another one")
+    } else if place.card.digest != plan.model.digest {
+        Some("the model is another one")
+    } else {
+        (place.fingerprint != place::fingerprint(&earlier.machine))
+            .then_some("the machine is another one")
+    };
+    if let Some(changed) = changed {
+        return Err(Stop::usage(format!("cannot continue {}: {changed}", folder.display()))
+            .hint("begin a new sweep: its results could not be compared with these"));
+    }
+    sweep(arguments, &mut place, &plan, run, earlier.trials, printer)
+}
+
+/// The plan, sized by one visit to the baseline unless this is a dry run.
+fn planned(
+    arguments: &Arguments,
+    resolved: Resolved,
+    place: &mut Place,
+    printer: Printer,
+) -> Result<Plan, Stop> {
+    let types: Vec<String> = place.card.types.iter().map(|share| share.name.clone()).collect();
+    let engine_failed = |failure| nothing_measured(&failure);
+    let identity = place.engine.identity().map_err(engine_failed)?;
+    let variants = place.engine.variants(&types).map_err(engine_failed)?;
+    plan::check_variants(&variants)
+        .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
+    let (baseline, _) = plan::baseline(&place.here, &resolved.workload, &variants);
+    if !arguments.force {
+        plan::check_memory(&place.card, &baseline, &place.here).map_err(|error| {
+            Stop::from_error(Exit::Usage, &error)
+                .hint("a smaller quantization or --context; --force tries all the same")
+        })?;
+    }
+    let calibration = if arguments.dry_run {
+        None
+    } else {
+        printer.say("loading the model and looking how fast it is");
+        let work = plan::first_look(&resolved.workload);
+        let deadline = first_deadline(place.card.file_bytes);
+        let measured = calibrate(&mut place.bench(), &baseline, &work, deadline);
+        Some(measured.map_err(engine_failed)?)
+    };
+    Ok(plan::plan(Wish {
+        model: &place.card,
+        here: place.here,
+        workload: resolved.workload,
+        engine: identity,
+        variants,
+        knobs: resolved.knobs,
+        calibration,
+        limits: resolved.limits,
+        seed: arguments.seed,
+        created_at: now(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    }))
+}
+
+/// Runs a planned sweep from the trials it has to its end, and tells what was found.
+fn sweep(
+    arguments: &Arguments,
+    place: &mut Place,
+    plan: &Plan,
+    mut run: RunDirectory,
+    trials: Vec<Trial>,
+    printer: Printer,
+) -> Result<Exit, Stop> {
+    let folder = run.path().to_owned();
+    let interrupted = interrupt::flag()?;
+    let mut cache = if arguments.no_cache { None } else { KeyedCache::open(place, plan) };
+    for note in &plan.baseline_notes {
+        printer.say(format!("note: {note}"));
+    }
+    let mut display = Display::new(printer, plan, &trials);
+    let warned = Cell::new(false);
+    let ending = Sweep {
+        plan,
+        session: next_session(&trials),
+        bench: place.bench(),
+        journal: &mut run,
+        cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
+        date: &now,
+        interrupted: &|| interrupted.load(std::sync::atomic::Ordering::Relaxed),
+    }
+    .run(trials, &mut |event| match event {
+        Event::NotCached { error } if !warned.replace(true) => {
+            printer.say(format!("cannot keep results for later sweeps: {error}"));
+        }
+        event => display.show(event),
+    });
+    display.close();
+    let ending = ending.map_err(|error| {
+        Stop::from_error(Exit::Failure, &error)
+            .hint(format!("finished trials are safe: --resume {}", folder.display()))
+    })?;
+    conclude(arguments, plan, &run, &ending, printer)
+}
+
+/// Writes what was found and tells it.
+fn conclude(
+    arguments: &Arguments,
+    plan: &Plan,
+    run: &RunDirectory,
+    ending: &Ending,
+    printer: Printer,
+) -> Result<Exit, Stop> {
+    let folder = run.path();
+    run.write_table(&ending.trials).map_err(|error| stored(&error))?;
+    let Some(reason) = ending.reason else {
+        printer.say(format!(
+            "interrupted; {} trials are saved, continue with: autotune sweep --resume {}",
+            ending.trials.len(),
+            folder.display()
+        ));
+        return Ok(Exit::Interrupted);
+    };
+    if reason == Reason::BaselineFailed {
+        let message = summary::why_nothing_ran(plan, &ending.trials);
+        return Err(Stop { exit: Exit::NothingMeasured, message, hint: None });
+    }
+    let findings = findings(plan, &ending.trials, reason.sentence());
+    run.write_findings(&findings).map_err(|error| stored(&error))?;
+    // The one place where the reports of a run are rendered.
+    write_reports(run, plan, &ending.trials, &findings)?;
+    let cache = ending.cache;
+    if cache.asked > 0 {
+        printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
+    }
+    printer.data(&match arguments.format {
+        Format::Text => summary::findings(plan, &findings, folder),
+        Format::Json => json(&findings),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Renders report.md, report.html and plots/*.svg into the run directory.
+#[expect(clippy::unnecessary_wraps, reason = "rendering and its errors arrive with `render`")]
+fn write_reports(
+    _run: &RunDirectory,
+    _plan: &Plan,
+    _trials: &[Trial],
+    _findings: &Findings,
+) -> Result<(), Stop> {
+    Ok(())
+}
+
+impl Journal for RunDirectory {
+    fn append(&mut self, trial: &Trial) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(Self::append(self, trial)?)
+    }
+}
+
+/// The result cache with the part of the key that a sweep never changes.
+struct KeyedCache<'a> {
+    cache: ResultCache,
+    fingerprint: String,
+    plan: &'a Plan,
+}
+
+impl<'a> KeyedCache<'a> {
+    /// `None` where the cache folder cannot be used: a sweep does without it.
+    fn open(place: &Place, plan: &'a Plan) -> Option<Self> {
+        let cache = open_cache().ok()?;
+        Some(Self { cache, fingerprint: place.fingerprint.clone(), plan })
+    }
+
+    fn key(&self, setting: &Setting, work: &Work) -> CacheKey {
+        let plan = self.plan;
+        CacheKey::new(&self.fingerprint, &plan.engine, &plan.model.digest, setting, work)
+    }
+}
+
+impl Cache for KeyedCache<'_> {
+    fn get(&mut self, setting: &Setting, work: &Work) -> Option<Trial> {
+        let key = self.key(setting, work);
+        self.cache.get(&key)
+    }
+
+    fn put(&mut self, trial: &Trial) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let key = self.key(&trial.asked, &trial.work);
+        Ok(self.cache.put(&key, trial)?)
+    }
+}
+
+/// The user's cache of trials.
+fn open_cache() -> Result<ResultCache, Stop> {
+    use etcetera::BaseStrategy;
+    let folders = etcetera::choose_base_strategy()
+        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    ResultCache::open(&folders.cache_dir().join("autotune").join("trials"))
+        .map_err(|error| stored(&error))
+}
+
+fn occupied(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => folder.exists(),
+    }
+}
+
+fn stored(error: &StoreError) -> Stop {
+    let exit = match error {
+        StoreError::Write { .. } => Exit::Failure,
+        _ => Exit::Usage,
+    };
+    Stop { hint: error.hint(), ..Stop::from_error(exit, error) }
+}
+
+fn nothing_measured(failure: &autotune_engine::api::Failure) -> Stop {
+    Stop::from_error(Exit::NothingMeasured, failure)
+}
+
+fn json(document: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(document).expect("documents have string keys only");
+    text + "\n"
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

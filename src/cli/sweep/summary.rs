@@ -1,0 +1,184 @@
+//! What a sweep says on stdout: the list of workloads, a plan, the answer.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use autotune_engine::api::{Setting, TokenRate};
+
+use crate::cli::global::one_line;
+use crate::knob::{self, Tool};
+use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
+use crate::plan::built_in;
+use crate::search;
+use crate::stats::{Change, Estimate, Separation};
+
+/// The workloads that ship with the program.
+pub(super) fn workloads() -> String {
+    let mut text = String::new();
+    for workload in built_in() {
+        let _ = writeln!(
+            text,
+            "{:12} {} ({} + {} tokens, context {})",
+            workload.name,
+            workload.description,
+            workload.prompt_tokens,
+            workload.generate_tokens,
+            workload.context
+        );
+    }
+    text
+}
+
+/// A plan for people.
+pub(super) fn plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    let (workload, protocol) = (&plan.workload, &plan.protocol);
+    let _ = writeln!(
+        text,
+        "{} for `{}`: {} prompt and {} generated tokens a turn, context {}",
+        model_name(plan),
+        one_line(&workload.name),
+        workload.prompt_tokens,
+        workload.generate_tokens,
+        workload.context
+    );
+    let _ = writeln!(text, "\nDefault: {}", levels(&plan.baseline));
+    for note in &plan.baseline_notes {
+        let _ = writeln!(text, "  note: {}", one_line(note));
+    }
+    let _ = writeln!(text, "\nKnobs (* default)");
+    for axis in &plan.axes {
+        let own = knob::named(&axis.knob).map(|knob| knob.read(&plan.baseline)).ok();
+        let mark = |level| if Some(level) == own.as_ref() { "*" } else { "" };
+        let words: Vec<String> =
+            axis.levels.iter().map(|level| format!("{level}{}", mark(level))).collect();
+        let scope = format!("{:?}", axis.scope).to_lowercase();
+        let _ = writeln!(text, "  {:16} {scope:8} {}", axis.knob, one_line(&words.join(" ")));
+    }
+    if !plan.rejected.is_empty() {
+        let _ = writeln!(text, "\nLeft out");
+    }
+    for rejected in &plan.rejected {
+        let level = rejected.level.as_ref().map(|level| format!(" {level}")).unwrap_or_default();
+        let line = format!("  {}{level}: {}", rejected.knob, rejected.reason);
+        let _ = writeln!(text, "{}", one_line(&line));
+    }
+    let [least, most] = protocol.confirm_pairs;
+    let _ = writeln!(
+        text,
+        "\nEach visit: {} prompt and {} generated tokens. About {} visits: {} round(s) of screening, \
+         {} finalists, {least} to {most} pairs of confirmation.",
+        protocol.slice.prompt_tokens,
+        protocol.slice.generate_tokens,
+        search::expected_visits(plan),
+        protocol.screen_blocks,
+        protocol.finalists
+    );
+    if protocol.calibration.is_none() {
+        let _ = writeln!(text, "Nothing was run: lengths and rounds rest on a guess of the speed.");
+    }
+    text
+}
+
+/// The answer for people.
+pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}\n", verdict(findings));
+    let rows = [
+        ("prefill tok/s", findings.baseline.prefill_tok_per_s, findings.best.prefill_tok_per_s),
+        ("decode tok/s", findings.baseline.decode_tok_per_s, findings.best.decode_tok_per_s),
+    ];
+    for (name, default, tuned) in rows {
+        let word =
+            |it: Option<Estimate>| it.map_or("-".to_owned(), |it| TokenRate(it.value).to_string());
+        let _ = writeln!(text, "  {name:14} {:>8} -> {:>8}", word(default), word(tuned));
+    }
+    let changed = knob::changed(&findings.baseline.setting, &findings.best.setting);
+    if !changed.is_empty() {
+        text.push('\n');
+    }
+    for (knob, from, to) in changed {
+        let _ = writeln!(text, "  {:16} {from} -> {to}", knob.name());
+    }
+    let _ = writeln!(text, "\n{}", one_line(&server_command(plan, &findings.best.setting)));
+    for caveat in &findings.caveats {
+        let _ = writeln!(text, "caveat: {}", one_line(caveat));
+    }
+    let _ = writeln!(
+        text,
+        "\n{} trials ({} failed, {} from the cache); {}.\n{}",
+        findings.trials_measured + findings.trials_failed + findings.trials_cached,
+        findings.trials_failed,
+        findings.trials_cached,
+        findings.stopped_because,
+        folder.display()
+    );
+    text
+}
+
+/// The first failure of the baseline.
+pub(super) fn why_nothing_ran(plan: &Plan, trials: &[Trial]) -> String {
+    let failure = trials.iter().filter(|trial| trial.asked == plan.baseline).find_map(|trial| {
+        match &trial.outcome {
+            Outcome::Failed(failure) => Some(failure.to_string()),
+            Outcome::Measured(_) | Outcome::NotRun(_) => None,
+        }
+    });
+    let failure = failure.unwrap_or_else(|| "it was never run".to_owned());
+    format!("the default setting does not run here: {failure}")
+}
+
+fn verdict(findings: &Findings) -> String {
+    match &findings.verdict {
+        Verdict::Confirmed { turn, .. } => match turn.separation {
+            Separation::Faster => format!("The tuned setting is {} the default.", ratio(turn)),
+            Separation::Slower => {
+                format!("Keep the default: what looked better is {} it.", ratio(turn))
+            }
+            Separation::NotSeparated => {
+                format!("Keep the default: the best found is ~ {} it.", ratio(turn))
+            }
+        },
+        Verdict::KeepBaseline => "Keep the default: nothing looked better.".to_owned(),
+        Verdict::Unconfirmed { reason } => format!("Not confirmed: {reason}."),
+    }
+}
+
+/// `1.23x as fast as (95 % 1.20 to 1.26, 12 pairs)`.
+fn ratio(change: &Change) -> String {
+    let speed = &change.speed_ratio;
+    let interval = match (speed.low, speed.high) {
+        (Some(low), Some(high)) => {
+            format!("{:.0} % interval {low:.2} to {high:.2}, ", 100.0 * speed.confidence)
+        }
+        _ => String::new(),
+    };
+    format!("{:.2} times as fast ({interval}{} pairs) as", speed.value, speed.n)
+}
+
+fn levels(setting: &Setting) -> String {
+    let level = |knob: &&dyn knob::Knob| format!("{} {}", knob.name(), knob.read(setting));
+    one_line(&knob::ALL.iter().map(level).collect::<Vec<_>>().join(", "))
+}
+
+fn model_name(plan: &Plan) -> String {
+    let path = plan.model.path.display().to_string();
+    one_line(&plan.model.name.clone().unwrap_or(path))
+}
+
+/// The command line that runs this setting.
+fn server_command(plan: &Plan, setting: &Setting) -> String {
+    let mut words = vec![
+        "llama-server".to_owned(),
+        "--model".to_owned(),
+        plan.model.path.display().to_string(),
+        "--ctx-size".to_owned(),
+        setting.context.context.to_string(),
+        "--batch-size".to_owned(),
+        setting.context.batch.to_string(),
+    ];
+    for knob in knob::ALL {
+        words.extend(knob.spell(Tool::LlamaServer, &knob.read(setting)));
+    }
+    words.join(" ")
+}

@@ -1,0 +1,85 @@
+//! What makes a trial doubtful: a neighbour, a hypervisor, a setting that became another one.
+
+use std::time::Duration;
+
+use autotune_engine::api::{FlashAttention, Run, Setting};
+
+use super::Reading;
+use crate::knob;
+use crate::model::Level;
+
+/// Stolen share of all processor time from which on it is said.
+const STOLEN: f64 = 0.02;
+/// Processors that others used during a visit, from which on it is said.
+const FOREIGN: f64 = 0.3;
+/// Visits shorter than this say nothing about neighbours: the counters tick every 10 ms.
+const SHORTEST: Duration = Duration::from_millis(200);
+
+/// Doubts from two readings around a visit.
+pub(super) fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<String> {
+    let span = after.at.saturating_sub(before.at);
+    if span < SHORTEST {
+        return Vec::new();
+    }
+    let used = |from: Option<Duration>, to: Option<Duration>| {
+        Some(to?.saturating_sub(from?).as_secs_f64() / span.as_secs_f64())
+    };
+    let mut doubts = Vec::new();
+    let processors = after.processors.map_or(1.0, f64::from);
+    let stolen = used(before.stolen, after.stolen).unwrap_or(0.0);
+    if stolen / processors > STOLEN {
+        doubts.push(format!(
+            "the hypervisor gave {:.0} % of the processors to others",
+            100.0 * stolen / processors
+        ));
+    }
+    // The engine keeps at most this many processors busy; the rest was somebody else.
+    let own = setting.threads.threads.max(setting.threads.threads_batch);
+    let foreign = used(before.busy, after.busy).unwrap_or(0.0) - f64::from(own);
+    if foreign > FOREIGN {
+        doubts.push(format!("other programs kept {foreign:.1} processors busy"));
+    }
+    doubts
+}
+
+/// Doubts from the run itself: the engine's own, and levels that it changed.
+pub(super) fn of_run(asked: &Setting, run: &Run) -> Vec<String> {
+    let auto = Level::Word(FlashAttention::Auto.word().to_owned());
+    let changed = knob::changed(asked, &run.effective);
+    let changed = changed
+        .into_iter()
+        .filter(|(_, asked, _)| *asked != auto)
+        .map(|(knob, asked, ran)| format!("ran with {} {ran} instead of {asked}", knob.name()));
+    run.caveats.iter().cloned().chain(changed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use autotune_engine::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting};
+
+    fn reading(at_s: u64, busy_ms: u64, stolen_ms: u64) -> Reading {
+        Reading {
+            at: Duration::from_secs(at_s),
+            busy: Some(Duration::from_millis(busy_ms)),
+            stolen: Some(Duration::from_millis(stolen_ms)),
+            processors: Some(4),
+        }
+    }
+
+    #[test]
+    fn neighbours_are_told_from_the_engine() {
+        let setting = Setting {
+            process: ProcessSetting::default(),
+            load: LoadSetting::default(),
+            context: ContextSetting::default(),
+            threads: ThreadSetting::of(2),
+        };
+        let doubts =
+            |busy, stolen| of_readings(&setting, reading(10, 0, 0), reading(20, busy, stolen));
+        assert_eq!(doubts(20_000, 100), Vec::<String>::new());
+        assert!(doubts(31_000, 0)[0].contains("1.1 processors"));
+        assert!(doubts(0, 4_000)[0].contains("10 %"));
+        assert!(of_readings(&setting, Reading::default(), Reading::default()).is_empty());
+    }
+}

@@ -1,0 +1,146 @@
+//! How much work one visit does: enough for a time that means something, little enough that two
+//! visits are still close together.
+
+use std::time::Duration;
+
+use autotune_engine::api::Work;
+
+use crate::model::{Calibration, ModelCard, Workload};
+
+/// Prompt tokens of a visit at most: beyond the largest physical batch more tokens teach nothing.
+const MOST_PROMPT: u32 = 2048;
+/// Generated tokens of a visit at most.
+const MOST_GENERATED: u32 = 256;
+/// Generated tokens of a visit at least: fewer are a time of one token.
+const LEAST_GENERATED: u32 = 8;
+/// Prompt tokens of a visit at least.
+const LEAST_PROMPT: u32 = 32;
+/// Filling the KV cache may take so many times what one phase takes.
+const FILL_SHARE: f64 = 4.0;
+/// Seed of the random tokens: always the same, so that an earlier sweep's trials can be reused.
+const TOKEN_SEED: u64 = 1;
+
+/// Speeds that a plan is sized with, in tokens per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Of prompts.
+    pub prefill: f64,
+    /// Of generation.
+    pub decode: f64,
+}
+
+impl Rates {
+    /// As measured by the calibration, with a guess for a part that the workload does not have.
+    #[must_use]
+    pub fn measured(calibration: &Calibration, guess: Self) -> Self {
+        Self {
+            prefill: calibration.prefill_tok_per_s.unwrap_or(guess.prefill),
+            decode: calibration.decode_tok_per_s.unwrap_or(guess.decode),
+        }
+    }
+
+    /// A guess from the header alone: 10 GB/s of weights for generation, and prompts ten times as
+    /// fast. It sizes the first look at a model and dry runs, nothing else.
+    #[must_use]
+    pub fn guess(model: &ModelCard) -> Self {
+        let decode = 1e10 / (model.bytes_per_token.0.max(1) as f64);
+        Self { prefill: decode * 10.0, decode }
+    }
+}
+
+/// How long one phase of a visit should take under this budget: 0.25 s for a minute, 1 s from
+/// four minutes up.
+#[must_use]
+pub fn phase_target(budget: Option<Duration>) -> Duration {
+    let seconds = budget.map_or(1.0, |budget| budget.as_secs_f64() / 240.0);
+    Duration::from_secs_f64(seconds.clamp(0.25, 1.0))
+}
+
+/// The work of one visit, each phase about `target` long at these rates; lengths are powers of
+/// two unless the workload itself is shorter.
+#[must_use]
+pub(super) fn slice(workload: &Workload, rates: Rates, target: Duration) -> Work {
+    let fitting = |rate: f64, seconds: f64| {
+        let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
+        1_u32 << tokens.ilog2()
+    };
+    let target = target.as_secs_f64();
+    let prompt_tokens = fitting(rates.prefill, target).clamp(LEAST_PROMPT, MOST_PROMPT);
+    let generate_tokens = match workload.generate_tokens {
+        0 => 0,
+        wanted => {
+            let most = wanted.clamp(LEAST_GENERATED, MOST_GENERATED);
+            fitting(rates.decode, target).clamp(LEAST_GENERATED, most)
+        }
+    };
+    Work {
+        prompt_tokens: prompt_tokens.min(workload.prompt_tokens),
+        generate_tokens,
+        depth: workload.depth.min(fitting(rates.prefill, target * FILL_SHARE)),
+        repetitions: 1,
+        warmup: true,
+        delay_ms: 0,
+        seed: TOKEN_SEED,
+    }
+}
+
+/// The small piece of work that measures the rates in the first place.
+#[must_use]
+pub fn first_look(workload: &Workload) -> Work {
+    Work {
+        prompt_tokens: workload.prompt_tokens.min(64),
+        generate_tokens: workload.generate_tokens.min(LEAST_GENERATED),
+        depth: 0,
+        repetitions: 1,
+        warmup: true,
+        delay_ms: 0,
+        seed: TOKEN_SEED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::chat;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn slices_follow_speed_and_budget() {
+        let second = Duration::from_secs(1);
+        let work = |prefill, decode| slice(&chat(), Rates { prefill, decode }, second);
+        let tokens = |work: Work| (work.prompt_tokens, work.generate_tokens);
+        assert_eq!(tokens(work(250.0, 40.0)), (128, 32));
+        assert_eq!(tokens(work(9000.0, 900.0)), (512, 256));
+        assert_eq!(tokens(work(1.0, 0.1)), (32, 8));
+        assert_eq!(phase_target(Some(Duration::from_secs(60))), Duration::from_millis(250));
+        assert_eq!(phase_target(Some(Duration::from_secs(900))), second);
+    }
+
+    #[test]
+    fn a_short_answer_is_still_measured_over_eight_tokens() {
+        let mut question = chat();
+        question.generate_tokens = 1;
+        let work = slice(&question, Rates { prefill: 99.0, decode: 99.0 }, Duration::from_secs(1));
+        assert_eq!(work.generate_tokens, 8);
+    }
+
+    proptest! {
+        #[test]
+        fn a_slice_never_exceeds_the_workload_by_more_than_a_few_tokens(
+            prompt in 0_u32..100_000,
+            generate in 0_u32..100_000,
+            depth in 0_u32..100_000,
+            prefill in 0.0_f64..1e6,
+            decode in 0.0_f64..1e6,
+        ) {
+            let mut workload = chat();
+            (workload.prompt_tokens, workload.generate_tokens) = (prompt, generate);
+            workload.depth = depth;
+            let work = slice(&workload, Rates { prefill, decode }, Duration::from_secs(1));
+            prop_assert!(work.prompt_tokens <= prompt.min(MOST_PROMPT));
+            prop_assert!(work.generate_tokens <= generate.max(LEAST_GENERATED));
+            prop_assert!(work.depth <= depth);
+            prop_assert_eq!(work.generate_tokens == 0, generate == 0);
+        }
+    }
+}

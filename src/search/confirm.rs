@@ -1,0 +1,106 @@
+//! Confirming: the frozen winner and the baseline in pairs, the order turned round from one pair
+//! to the next (ABBA), until they are told apart or the pairs run out.
+
+use autotune_engine::api::Setting;
+
+use super::bounds::Bounds;
+use super::ledger::Ledger;
+use super::pace::Pace;
+use super::{Ask, Now, Reason, Step};
+use crate::model::{Outcome, Protocol, Purpose, Trial};
+use crate::stats::{Separation, paired_change};
+
+/// Pairs between two looks at the interval.
+const LOOK_EVERY: u32 = 4;
+
+/// The winner whose confirmation has begun: it stays the winner whatever happens to it.
+pub(super) fn frozen(ledger: &Ledger<'_>) -> Option<Setting> {
+    let confirmed = |trial: &&Trial| trial.purpose == Purpose::Confirm;
+    let mut settings = ledger.trials.iter().filter(confirmed).map(|trial| &trial.asked);
+    settings.find(|setting| **setting != ledger.plan.baseline).cloned()
+}
+
+/// The next visit of the confirmation. A pair that a restart cut in two is run again: its halves
+/// would be minutes or days apart.
+pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: Now) -> Step {
+    let plan = ledger.plan;
+    if !ledger.may_run(winner) {
+        return Step::Done(Reason::WinnerFailed);
+    }
+    let mut differences = Vec::new();
+    for block in 0..plan.protocol.confirm_pairs[1] {
+        let order = match block % 2 {
+            0 => [winner, &plan.baseline],
+            _ => [&plan.baseline, winner],
+        };
+        match Pair::find(ledger, block, order, now.session) {
+            Pair::Complete(difference) => differences.extend(difference),
+            Pair::Missing { second, setting } => {
+                let ask = Ask { purpose: Purpose::Confirm, block, setting };
+                // A pair that was begun is finished; a new one has to fit.
+                return match bounds.limit_of_pair(winner).filter(|_| !second) {
+                    Some(limit) => Step::Done(limit),
+                    None => Step::Visit(ask),
+                };
+            }
+        }
+        if is_decided(&differences, block + 1, &plan.protocol) {
+            return Step::Done(Reason::Settled);
+        }
+    }
+    Step::Done(Reason::PairsExhausted)
+}
+
+enum Pair {
+    /// Both were run; the logarithm of the ratio of speeds, unless the baseline failed.
+    Complete(Option<f64>),
+    /// This one is to be run next.
+    Missing { second: bool, setting: Setting },
+}
+
+impl Pair {
+    fn find(ledger: &Ledger<'_>, block: u32, order: [&Setting; 2], session: u32) -> Self {
+        let turn = |wanted: &Setting, session: u32| {
+            ledger.paced().find_map(|(trial, pace)| {
+                let own = (trial.purpose, trial.block, trial.session);
+                let found = own == (Purpose::Confirm, block, session) && trial.asked == *wanted;
+                let ran = matches!(trial.outcome, Outcome::Measured(_));
+                found.then(|| {
+                    pace.filter(|_| ran).map(|pace: &Pace| pace.turn(&ledger.plan.workload))
+                })
+            })
+        };
+        for session in 0..=session {
+            if let (Some(first), Some(second)) = (turn(order[0], session), turn(order[1], session))
+            {
+                let reversed = *order[0] == ledger.plan.baseline;
+                let sign = if reversed { 1.0 } else { -1.0 };
+                return Self::Complete(
+                    first.zip(second).map(|(first, second)| sign * (first - second)),
+                );
+            }
+        }
+        let second = turn(order[0], session).is_some();
+        Self::Missing { second, setting: order[usize::from(second)].clone() }
+    }
+}
+
+/// Whether the pairs so far are enough. The looks share the error between them, so that looking
+/// several times does not make a false answer likelier.
+fn is_decided(differences: &[f64], pairs: u32, protocol: &Protocol) -> bool {
+    let [least, most] = protocol.confirm_pairs;
+    if pairs < least || !(pairs - least).is_multiple_of(LOOK_EVERY) {
+        return false;
+    }
+    let looks = f64::from((most - least) / LOOK_EVERY + 1);
+    let confidence = 1.0 - (1.0 - protocol.confidence) / looks;
+    let Some(change) = paired_change(differences, confidence, protocol.indifference) else {
+        return false;
+    };
+    let zone = protocol.indifference.ln_1p();
+    let equal = match (change.speed_ratio.low, change.speed_ratio.high) {
+        (Some(low), Some(high)) => low.ln() > -zone && high.ln() < zone,
+        _ => false,
+    };
+    equal || change.separation != Separation::NotSeparated
+}

@@ -1,0 +1,332 @@
+//! Whole sweeps on simulated machines, whose truth is known.
+
+use std::path::Path;
+use std::time::Duration;
+
+use autotune_engine::api::{Bytes, Engine};
+use autotune_engine::sim::{Simulator, VirtualClock, World};
+
+use super::*;
+use crate::knob;
+use crate::measure::{NoSensors, calibrate};
+use crate::model::{Level, ModelCard, Purpose};
+use crate::plan::{self, Here, Limits, Wish};
+use crate::stats::{Separation, paired_change};
+
+/// A journal in memory, which may be where the program is killed.
+#[derive(Default)]
+struct Notes(Vec<Trial>);
+
+impl Journal for Notes {
+    fn append(&mut self, trial: &Trial) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.0.push(trial.clone());
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Earlier(Vec<Trial>);
+
+impl Cache for Earlier {
+    fn get(&mut self, setting: &Setting, work: &Work) -> Option<Trial> {
+        self.0.iter().rfind(|trial| trial.asked == *setting && trial.work == *work).cloned()
+    }
+
+    fn put(&mut self, trial: &Trial) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.0.push(trial.clone());
+        Ok(())
+    }
+}
+
+struct Lab {
+    engine: Simulator,
+    clock: VirtualClock,
+    plan: Plan,
+}
+
+fn world(name: &str) -> World {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/worlds");
+    World::read(&folder.join(name).with_extension("toml")).unwrap()
+}
+
+fn minutes(count: u64) -> Limits {
+    Limits { budget: Some(Duration::from_secs(60 * count)), max_trials: None }
+}
+
+fn lab(world: World, seed: u64, limits: Limits) -> Lab {
+    let machine = world.machine;
+    let mut card = plan::tests::card();
+    card.file_bytes = Bytes(world.model.size_bytes);
+    let mut engine = Simulator::seeded(world, seed);
+    let clock = engine.clock();
+    let here = Here {
+        physical_cores: machine.cores,
+        online_threads: machine.cores * machine.smt,
+        usable_threads: machine.usable_threads.unwrap_or(machine.cores * machine.smt),
+        available_memory: Some(Bytes(machine.memory_bytes)),
+        gpu_memory: None,
+    };
+    let plan = planned(&mut engine, &clock, &card, here, limits, seed);
+    Lab { engine, clock, plan }
+}
+
+fn planned(
+    engine: &mut Simulator,
+    clock: &VirtualClock,
+    card: &ModelCard,
+    here: Here,
+    limits: Limits,
+    seed: u64,
+) -> Plan {
+    let workload = plan::built_in().remove(0);
+    let variants = engine.variants(&[]).unwrap();
+    let baseline = plan::baseline(&here, &workload, &variants).0;
+    let look = plan::first_look(&workload);
+    let identity = engine.identity().unwrap();
+    let mut bench = Bench { engine, clock, sensors: &mut NoSensors, model: &card.path };
+    let calibration = calibrate(&mut bench, &baseline, &look, Duration::from_secs(99)).unwrap();
+    plan::plan(Wish {
+        here,
+        workload,
+        variants,
+        engine: identity,
+        calibration: Some(calibration),
+        limits,
+        seed,
+        ..plan::tests::wish(card)
+    })
+}
+
+impl Lab {
+    /// Sweeps until the end, or until so many trials are in the journal.
+    fn sweep(&mut self, trials: Vec<Trial>, stop_at: usize, cache: Option<&mut Earlier>) -> Ending {
+        let done = std::cell::Cell::new(trials.len());
+        let mut journal = Notes::default();
+        let ending = Sweep {
+            plan: &self.plan,
+            session: next_session(&trials),
+            bench: Bench {
+                engine: &mut self.engine,
+                clock: &self.clock,
+                sensors: &mut NoSensors,
+                model: Path::new("m.gguf"),
+            },
+            journal: &mut journal,
+            cache: cache.map(|cache| cache as &mut dyn Cache),
+            date: &|| "2026-01-01T00:00:00Z".to_owned(),
+            interrupted: &|| done.get() >= stop_at,
+        }
+        .run(trials.clone(), &mut |event| {
+            if let Event::Finished { trial, .. } = event {
+                done.set(trial.id as usize);
+            }
+        })
+        .unwrap();
+        let journaled: Vec<Trial> = trials.into_iter().chain(journal.0).collect();
+        assert_eq!(journaled, ending.trials, "what is returned is what was journaled");
+        ending
+    }
+
+    fn full(&mut self) -> Ending {
+        self.sweep(Vec::new(), usize::MAX, None)
+    }
+
+    /// Seconds of a turn, free of noise.
+    fn turn_s(&self, setting: &Setting) -> Option<f64> {
+        let work = &self.plan.protocol.slice;
+        let truth = self.engine.world().truth(setting, work).ok()?;
+        Some(self.plan.workload.turn_seconds(
+            truth.prefill_s / f64::from(work.prompt_tokens),
+            truth.decode_s() / f64::from(work.generate_tokens),
+        ))
+    }
+
+    /// The fastest turn of the whole space.
+    fn optimum_s(&self) -> f64 {
+        let mut settings = vec![self.plan.baseline.clone()];
+        for axis in &self.plan.axes {
+            settings = settings
+                .iter()
+                .flat_map(|setting| {
+                    axis.levels.iter().filter_map(|level| knob::apply(axis, setting, level))
+                })
+                .collect();
+        }
+        settings.iter().filter_map(|it| self.turn_s(it)).fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn winner(plan: &Plan, trials: &[Trial]) -> Option<Setting> {
+    let confirmed =
+        |trial: &&Trial| trial.purpose == Purpose::Confirm && trial.asked != plan.baseline;
+    trials.iter().find(confirmed).map(|trial| trial.asked.clone())
+}
+
+/// Whether the confirmation calls the winner faster.
+fn called_faster(plan: &Plan, trials: &[Trial]) -> bool {
+    let turn = |trial: &Trial| {
+        let sample = trial.outcome.samples().first()?;
+        let tokens = &trial.work;
+        let seconds = |time: u64, count: u32| time as f64 / 1e9 / f64::from(count);
+        Some(plan.workload.turn_seconds(
+            seconds(sample.prefill_ns, tokens.prompt_tokens),
+            seconds(sample.decode_ns, tokens.generate_tokens),
+        ))
+    };
+    let confirm = |trial: &&Trial| trial.purpose == Purpose::Confirm;
+    let (base, won): (Vec<&Trial>, Vec<&Trial>) =
+        trials.iter().filter(confirm).partition(|trial| trial.asked == plan.baseline);
+    let differences: Vec<f64> = base
+        .iter()
+        .filter_map(|base| {
+            let pair = |won: &&&Trial| (won.block, won.session) == (base.block, base.session);
+            Some((turn(base)? / turn(won.iter().find(pair)?)?).ln())
+        })
+        .collect();
+    paired_change(&differences, plan.protocol.confidence, plan.protocol.indifference)
+        .is_some_and(|change| change.separation == Separation::Faster)
+}
+
+/// Every level that was asked for is one of the plan's.
+fn assert_within_space(plan: &Plan, trials: &[Trial]) {
+    for trial in trials {
+        for (knob, _, level) in knob::changed(&plan.baseline, &trial.asked) {
+            let axis = plan.axes.iter().find(|axis| axis.knob == knob.name()).unwrap();
+            assert!(axis.levels.contains(&level), "{} {level}", knob.name());
+            let rejected = plan.rejected.iter().any(|it| {
+                it.knob == knob.name() && it.level.as_ref().is_none_or(|it| *it == level)
+            });
+            assert!(!rejected, "{} {level} was rejected", knob.name());
+        }
+    }
+}
+
+#[test]
+fn the_planted_optimum_of_a_quiet_machine_is_found_and_confirmed() {
+    for seed in 1..=10 {
+        let mut lab = lab(world("quiet-8c"), seed, minutes(15));
+        let ending = lab.full();
+        assert_within_space(&lab.plan, &ending.trials);
+        assert!(called_faster(&lab.plan, &ending.trials), "seed {seed}: {:?}", ending.reason);
+        let won = lab.turn_s(&winner(&lab.plan, &ending.trials).unwrap()).unwrap();
+        let regret = won / lab.optimum_s() - 1.0;
+        assert!(regret < 0.02, "seed {seed}: {:.1} % off", 100.0 * regret);
+    }
+}
+
+#[test]
+fn where_nothing_differs_the_baseline_stays() {
+    let alarms = (0..100)
+        .filter(|seed| {
+            let mut lab = lab(world("flat"), *seed, minutes(5));
+            let ending = lab.full();
+            called_faster(&lab.plan, &ending.trials)
+        })
+        .count();
+    assert!(alarms <= 5, "{alarms} of 100 false alarms");
+}
+
+#[test]
+fn a_sweep_survives_what_dies_and_never_tries_it_again() {
+    let mut lab = lab(world("crashing-variant"), 1, minutes(15));
+    assert!(lab.plan.baseline_notes[0].contains("plain llama.cpp crashes here"));
+    let ending = lab.full();
+    assert_within_space(&lab.plan, &ending.trials);
+    let failed: Vec<&Trial> =
+        ending.trials.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).collect();
+    assert!(!failed.is_empty(), "the world is made to fail");
+    for trial in &failed {
+        let tries = ending.trials.iter().filter(|other| other.asked == trial.asked).count();
+        assert_eq!(tries, 1, "{:?}", trial.asked);
+    }
+    assert!(winner(&lab.plan, &ending.trials).is_some());
+}
+
+#[test]
+fn a_killed_sweep_goes_on_where_it_stopped() {
+    let quiet = || {
+        let mut world = world("quiet-8c");
+        (world.noise.sample_sd, world.noise.drift_sd, world.noise.token_sd) = (0.0, 0.0, 0.0);
+        lab(world, 3, Limits { budget: None, max_trials: None })
+    };
+    let key = |trial: &Trial| (trial.purpose, trial.block, trial.asked.clone());
+    let whole: Vec<_> = quiet().full().trials.iter().map(key).collect();
+    for kill_at in (0..whole.len()).step_by(5) {
+        let first = quiet().sweep(Vec::new(), kill_at, None);
+        assert_eq!((first.reason, first.trials.len()), (None, kill_at));
+        let resumed = quiet().sweep(first.trials, usize::MAX, None);
+        let mut keys: Vec<_> = resumed.trials.iter().map(key).collect();
+        // Half a pair of the confirmation is worth nothing and is run again.
+        let cut = kill_at > 0 && whole[kill_at - 1].0 == Purpose::Confirm && {
+            let block = whole[kill_at - 1].1;
+            whole[..kill_at].iter().filter(|it| (it.0, it.1) == (Purpose::Confirm, block)).count()
+                == 1
+        };
+        if cut {
+            assert_eq!(keys.remove(kill_at), whole[kill_at - 1]);
+        }
+        assert_eq!(keys, whole, "killed at {kill_at}");
+    }
+}
+
+#[test]
+fn budget_and_limit_of_trials_are_honoured() {
+    for count in [1, 2, 5, 15] {
+        let mut lab = lab(world("noisy-2c-vm"), count, minutes(count));
+        let ending = lab.full();
+        let spent = spent(&lab.plan, &ending.trials);
+        let overrun = spent.saturating_sub(Duration::from_secs(60 * count));
+        assert!(overrun < Duration::from_secs(5), "{count} min: {overrun:?} too long");
+    }
+    for most in [1, 2, 3, 10, 40, 100] {
+        let limits = Limits { budget: None, max_trials: Some(most) };
+        let mut lab = lab(world("quiet-8c"), 1, limits);
+        let trials = lab.full().trials;
+        assert!(!trials.is_empty() && trials.len() <= most as usize, "{most}");
+        let confirmed = trials.iter().filter(|it| it.purpose == Purpose::Confirm).count();
+        assert!(most < 40 || confirmed >= 14, "{most}: {confirmed} left to confirm");
+    }
+}
+
+#[test]
+fn the_model_is_loaded_seldom() {
+    let mut lab = lab(world("quiet-8c"), 2, minutes(15));
+    let trials = lab.full().trials;
+    let loads = |trials: &[Trial]| {
+        let cells: Vec<_> = trials.iter().map(|it| (&it.asked.process, &it.asked.load)).collect();
+        cells.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    };
+    let screen: Vec<Trial> =
+        trials.iter().filter(|it| it.purpose == Purpose::Screen).cloned().collect();
+    let rounds = lab.plan.protocol.screen_blocks as usize;
+    assert!(loads(&screen) <= 2 * rounds, "{} loads in {rounds} rounds", loads(&screen));
+}
+
+#[test]
+fn earlier_results_steer_and_are_never_quoted() {
+    let mut earlier = Earlier::default();
+    let mut first = lab(world("quiet-8c"), 5, minutes(15));
+    let ending = first.sweep(Vec::new(), usize::MAX, Some(&mut earlier));
+    assert_eq!(ending.cache.hits, 0);
+    let mut second = lab(world("quiet-8c"), 5, minutes(15));
+    let ending = second.sweep(Vec::new(), usize::MAX, Some(&mut earlier));
+    assert!(ending.cache.hits > 0 && ending.cache.hits == ending.cache.asked);
+    for trial in ending.trials.iter().filter(|trial| trial.source == Source::Cache) {
+        assert_eq!((trial.purpose, trial.elapsed_ms), (Purpose::Screen, 0));
+        assert_ne!(trial.asked, second.plan.baseline);
+    }
+    assert!(called_faster(&second.plan, &ending.trials));
+}
+
+#[test]
+fn what_auto_turned_out_to_be_is_not_tried_again() {
+    let mut lab = lab(world("quiet-8c"), 1, minutes(15));
+    let trials = lab.full().trials;
+    let on = |trial: &&Trial| trial.asked.context.flash_attention.word() == "on";
+    let off = |trial: &&Trial| trial.asked.context.flash_attention.word() == "off";
+    let axis = lab.plan.axes.iter().find(|axis| axis.knob == "flash_attention").unwrap();
+    assert!(axis.levels.contains(&Level::Word("on".into())));
+    let after_first = |trial: &&Trial| trial.id > 5;
+    assert_eq!(trials.iter().filter(on).filter(after_first).count(), 0);
+    assert!(trials.iter().any(|trial| off(&trial)));
+}
