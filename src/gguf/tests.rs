@@ -131,7 +131,7 @@ fn each_mistake_is_named() {
         (base().tensor("t", &[8], 0, 0).tensor("t", &[8], 0, 32).bytes(), "twice"),
         (base().tensor("t", &[16], 0, 0).tensor("u", &[16], 0, 32).bytes(), "overlap"),
         (base().tensor("t", &[2048], 0, 0).bytes(), "at least 4096 bytes are missing"),
-        (base().tensor("t", &[8], 0, u64::MAX - 31).bytes(), "missing"),
+        (base().tensor("t", &[8], 0, u64::MAX - 31).bytes(), "beyond any file"),
         (base().tensor(&"t".repeat(64), &[8], 0, 0).bytes(), "64 bytes in the name"),
     ];
     for (bytes, named) in cases {
