@@ -51,11 +51,7 @@ pub fn run<E>(
         }
         observe(Event::Started { number: index + 1, of: tests.len(), test })?;
         let started_at = (session.now)();
-        let job = Job {
-            model: test.model.clone(),
-            setting: test.setting.clone(),
-            work: test.work.clone(),
-        };
+        let job = job(test);
         let outcome = session.engine.run(&job, session.deadline).and_then(|run| valid(test, run));
         measured += usize::from(outcome.is_ok());
         observe(Event::Finished(&Record {
@@ -67,6 +63,16 @@ pub fn run<E>(
         }))?;
     }
     Ok(measured)
+}
+
+/// The job of a test. llama-bench's contexts are as long as the test, and llama.cpp cuts batches
+/// to the context; cutting them here says so in the setting instead of in a caveat on every test.
+fn job(test: &Test) -> Job {
+    let mut setting = test.setting.clone();
+    let context = &mut setting.context;
+    context.batch = context.batch.min(context.context);
+    context.ubatch = context.ubatch.min(context.batch);
+    Job { model: test.model.clone(), setting, work: test.work.clone() }
 }
 
 /// A run is a result only if every repetition is there and took time.
@@ -205,6 +211,17 @@ mod tests {
             (seen, measured),
             (["measured", "crashed", "measured"].map(String::from).to_vec(), 2)
         );
+    }
+
+    #[test]
+    fn batches_are_cut_to_the_context_in_the_job_and_not_in_the_record() {
+        let test = |prompts| Grid { prompts, ..Grid::defaults("m".into(), 1) }.tests().unwrap();
+        for (prompt, batch, ubatch) in [(16, 16, 16), (1000, 1000, 512), (4096, 2048, 512)] {
+            let test = &test(vec![prompt])[0];
+            let context = job(test).setting.context;
+            assert_eq!((context.batch, context.ubatch), (batch, ubatch), "{prompt}");
+            assert_eq!((test.setting.context.batch, test.setting.context.ubatch), (2048, 512));
+        }
     }
 
     #[test]

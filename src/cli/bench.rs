@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::engine::{self, EngineChoice};
 use super::{Exit, Printer, Stop, Verbosity};
+use super::{global, model};
 use crate::bench::{
     Event, Format, Grid, ListError, Record, Session, Surroundings, Writer, numbers, pair,
     run as run_tests, words,
@@ -110,7 +111,7 @@ pub struct Arguments {
     #[arg(long)]
     no_warmup: bool,
     /// Format of the results on stdout: md, json, jsonl, csv
-    #[arg(short, long, alias = "format", value_name = "FORMAT", default_value = "md")]
+    #[arg(short, long, visible_alias = "format", value_name = "FORMAT", default_value = "md")]
     output: Format,
     /// Format of a second copy on stderr
     #[arg(long, value_name = "FORMAT")]
@@ -151,8 +152,32 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
                 Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
             run_with(arguments, printer, tools)
         }
-        None => Err(Stop::usage("not wired yet")),
+        None => {
+            let tools = Tools {
+                engine,
+                resolve: &model::resolve,
+                cores: physical_cores(),
+                surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
+            };
+            run_with(arguments, printer, tools)
+        }
     }
+}
+
+/// Physical cores, the default of llama-bench; 1 where the system does not tell.
+fn physical_cores() -> u32 {
+    sysinfo::System::physical_core_count()
+        .ok()
+        .and_then(|cores| u32::try_from(cores).ok())
+        .unwrap_or(1)
+}
+
+/// The processor's name for itself.
+fn cpu_name() -> Option<String> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+    let name = system.cpus().first()?.brand().trim().to_owned();
+    (!name.is_empty()).then_some(name)
 }
 
 /// Runs every test and writes each result as it comes.
@@ -186,7 +211,7 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
         }
         Event::Finished(record) => {
             copies.write(|writer| writer.record(record))?;
-            comment(record, printer);
+            comment(record, arguments.output, printer);
             Ok(())
         }
     })?;
@@ -225,17 +250,20 @@ impl Copies {
     }
 }
 
-/// Failures and doubts, for whoever watches.
-fn comment(record: &Record, printer: Printer) {
+/// Failures and doubts, for whoever watches. The table tells of failures itself.
+fn comment(record: &Record, format: Format, printer: Printer) {
     let name = record.test.name();
+    let say = |level, text: &str| printer.say_at(level, global::one_line(text));
     match &record.outcome {
         Ok(run) => {
             for caveat in &run.caveats {
-                printer.say(format!("{name}: {caveat}"));
+                say(Verbosity::Normal, &format!("{name}: {caveat}"));
             }
         }
         Err(failure) => {
-            printer.say(format!("{name}: {failure}"));
+            if format != Format::Markdown {
+                say(Verbosity::Normal, &format!("{name}: {failure}"));
+            }
             if let Failure::Refused { log, .. }
             | Failure::OutOfMemory { log, .. }
             | Failure::Crashed { log, .. }

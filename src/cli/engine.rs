@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use autotune_engine::api::{Clock, Engine};
 use autotune_engine::sim::{Simulator, World};
+use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
 use super::{Exit, Stop};
 
@@ -48,7 +49,15 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             let clock = Box::new(engine.clock());
             Ok(OpenEngine { engine: Box::new(engine), clock, world: Some(world) })
         }
-        EngineChoice::LlamaCpp => Err(Stop::usage("llama.cpp is not wired yet")),
+        EngineChoice::LlamaCpp => {
+            let program = std::env::current_exe().map_err(|error| {
+                Stop::from_error(Exit::Failure, &error).hint("the worker is this program again")
+            })?;
+            // Winner and baseline take turns, and may need a process each.
+            let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
+            let engine = Box::new(WorkerEngine::new(&program, options));
+            Ok(OpenEngine { engine, clock: Box::new(WallClock::start()), world: None })
+        }
     }
 }
 

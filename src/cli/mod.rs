@@ -9,9 +9,12 @@ mod exit;
 mod global;
 mod interrupt;
 mod man;
+mod model;
 mod progress;
 mod spelling;
 mod sweep;
+mod synth;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -41,9 +44,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Bench(Box<bench::Arguments>),
+    Sweep(Box<sweep::Arguments>),
+    Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
-    Sweep(Box<sweep::Arguments>),
+    #[command(hide = true)]
+    Worker(worker::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -75,6 +81,8 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+        Verb::Worker(arguments) => worker::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::Synth(arguments) => synth::run(arguments, printer),
     }
 }

@@ -1,1 +1,234 @@
-//! Under construction.
+//! A setting as the command line of the llama.cpp program that people run.
+//!
+//! Flags are spelled as llama.cpp's `common/arg.cpp` and llama-bench's help of 2026 spell them
+//! (the copy inside the pinned binding). A flag appears when it differs from that program's own
+//! default or when its knob was tuned; what no flag can say becomes a note. Which setting deserves
+//! to be exported is left to `analysis`, checking the command on a real server to its user.
+
+mod flags;
+mod shell;
+
+use std::path::Path;
+
+use autotune_engine::api::{Setting, Toggle};
+
+use crate::knob::{self, Tool};
+use crate::model::Workload;
+
+pub use shell::quoted;
+
+/// A command that can be pasted into a POSIX shell, and what it cannot say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments, unquoted.
+    pub words: Vec<String>,
+    /// What the program's flags cannot express, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Command {
+    /// One line, quoted for a POSIX shell.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// One flag per line, quoted and continued with backslashes.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let mut text = String::new();
+        for (place, word) in self.words.iter().enumerate() {
+            match place {
+                0 => {}
+                _ if flags::is_flag(word) => text.push_str(" \\\n  "),
+                _ => text.push(' '),
+            }
+            text.push_str(&quoted(word));
+        }
+        text
+    }
+}
+
+/// The command that runs `model` under `setting`.
+///
+/// `tuned` names the knobs that were searched: their flags are written even at the default level,
+/// so that a later llama.cpp with other defaults still runs what was measured.
+#[must_use]
+pub fn command(
+    tool: Tool,
+    setting: &Setting,
+    model: &Path,
+    workload: &Workload,
+    tuned: &[&str],
+) -> Command {
+    let mut words = vec![program(tool).to_owned(), "--model".into(), file_argument(model)];
+    words.extend(flags::of(tool, setting, tuned));
+    if tool == Tool::LlamaBench {
+        let counts = [
+            ("--n-prompt", workload.prompt_tokens),
+            ("--n-gen", workload.generate_tokens),
+            ("--n-depth", workload.depth),
+        ];
+        for (flag, count) in counts.into_iter().filter(|(flag, n)| *n > 0 || *flag != "--n-depth") {
+            words.extend([flag.to_owned(), count.to_string()]);
+        }
+    }
+    Command { words, notes: notes(tool, setting, tuned) }
+}
+
+/// The program's name.
+#[must_use]
+pub fn program(tool: Tool) -> &'static str {
+    match tool {
+        Tool::LlamaServer => "llama-server",
+        Tool::LlamaCli => "llama-cli",
+        Tool::LlamaBench => "llama-bench",
+    }
+}
+
+/// A file name that no program takes for a flag.
+fn file_argument(path: &Path) -> String {
+    let text = path.to_string_lossy().into_owned();
+    if text.starts_with('-') { format!("./{text}") } else { text }
+}
+
+fn notes(tool: Tool, setting: &Setting, tuned: &[&str]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(variant) = &setting.process.isa_variant
+        && tuned.contains(&knob::Knob::name(&knob::IsaVariantKnob))
+    {
+        notes.push(format!(
+            "measured with the CPU variant `{variant}`; no flag of {} selects it: a build with \
+             dynamic CPU modules loads the one it scores best, so keep only \
+             `libggml-cpu-{variant}` beside the program to force it",
+            program(tool)
+        ));
+    }
+    if tool == Tool::LlamaBench && setting.threads.threads != setting.threads.threads_batch {
+        notes.push(format!(
+            "llama-bench has one thread count for prompt and generation; the setting uses {} for \
+             prompts and {} for generation",
+            setting.threads.threads_batch, setting.threads.threads
+        ));
+    }
+    if setting.threads.strict == Toggle::On && setting.threads.cpu_mask.is_none() {
+        notes.push("strict placement has no effect without a CPU mask".into());
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use autotune_engine::api::{
+        ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
+        Priority, ProcessSetting, ThreadSetting,
+    };
+
+    use super::*;
+
+    fn plain() -> Setting {
+        Setting {
+            process: ProcessSetting { isa_variant: Some("icelake".into()), ..Default::default() },
+            load: LoadSetting {
+                gpu_layers: GpuLayers::Count(0),
+                repack: Toggle::On,
+                ..LoadSetting::default()
+            },
+            context: ContextSetting::default(),
+            threads: ThreadSetting::of(4),
+        }
+    }
+
+    fn chat() -> Workload {
+        Workload {
+            name: "chat".into(),
+            description: "a chat".into(),
+            prompt_tokens: 512,
+            generate_tokens: 256,
+            depth: 0,
+            context: 4096,
+        }
+    }
+
+    fn line(tool: Tool, setting: &Setting, tuned: &[&str]) -> String {
+        command(tool, setting, Path::new("m.gguf"), &chat(), tuned).line()
+    }
+
+    #[test]
+    fn a_default_setting_needs_only_what_the_machine_would_decide() {
+        assert_eq!(
+            line(Tool::LlamaServer, &plain(), &[]),
+            "llama-server --model m.gguf --threads 4 --ctx-size 4096 --gpu-layers 0"
+        );
+    }
+
+    #[test]
+    fn tuned_knobs_are_written_even_at_their_default() {
+        let line = line(Tool::LlamaServer, &plain(), &["ubatch", "flash_attention"]);
+        assert!(line.contains("--ubatch-size 512 --flash-attn auto"), "{line}");
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_said() {
+        let mut setting = plain();
+        setting.process.numa = Numa::Isolate;
+        setting.load.load_mode = LoadMode::MmapMlock;
+        setting.load.gpu_layers = GpuLayers::All;
+        setting.load.repack = Toggle::Off;
+        setting.context = ContextSetting {
+            context: 8192,
+            batch: 1024,
+            ubatch: 256,
+            flash_attention: FlashAttention::On,
+            type_k: KvType::Q8_0,
+            type_v: KvType::Q4_0,
+        };
+        setting.threads = ThreadSetting {
+            threads: 6,
+            threads_batch: 8,
+            cpu_mask: CpuMask::new([0, 2, 4]),
+            strict: Toggle::On,
+            poll: 100,
+            priority: Priority::Low,
+        };
+        assert_eq!(
+            line(Tool::LlamaServer, &setting, &[]),
+            "llama-server --model m.gguf --threads 6 --threads-batch 8 --ctx-size 8192 \
+             --batch-size 1024 --ubatch-size 256 --flash-attn on --gpu-layers all \
+             --cache-type-k q8_0 --cache-type-v q4_0 --cpu-mask 0x15 --cpu-strict 1 --poll 100 \
+             --prio -1 --numa isolate --load-mode mmap+mlock --no-repack"
+        );
+        let bench = command(Tool::LlamaBench, &setting, Path::new("m.gguf"), &chat(), &[]);
+        assert!(bench.line().contains("--n-gpu-layers 99"), "{}", bench.line());
+        assert!(bench.line().ends_with("--repack 0 --n-prompt 512 --n-gen 256"));
+        assert!(!bench.line().contains("threads-batch") && !bench.line().contains("ctx-size"));
+        assert!(bench.notes[0].contains("one thread count"));
+    }
+
+    #[test]
+    fn a_tuned_cpu_variant_becomes_a_note() {
+        let made = command(
+            Tool::LlamaServer,
+            &plain(),
+            Path::new("m.gguf"),
+            &chat(),
+            &["isa_variant"],
+        );
+        assert!(made.notes[0].contains("`icelake`"), "{:?}", made.notes);
+        assert!(!made.line().contains("icelake"));
+    }
+
+    #[test]
+    fn a_hostile_path_stays_one_argument() {
+        let made =
+            command(Tool::LlamaCli, &plain(), Path::new("-x $(rm) 'a'.gguf"), &chat(), &[]);
+        assert!(made.line().contains(r"--model './-x $(rm) '\''a'\''.gguf' "), "{}", made.line());
+    }
+
+    #[test]
+    fn the_long_form_has_a_flag_per_line() {
+        let made = command(Tool::LlamaServer, &plain(), Path::new("m.gguf"), &chat(), &[]);
+        let lines: Vec<_> = made.lines().lines().map(str::to_owned).collect();
+        assert_eq!(lines[..2], ["llama-server \\", "  --model m.gguf \\"]);
+    }
+}

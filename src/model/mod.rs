@@ -4,6 +4,7 @@
 //! left to `store`, judging to `analysis`.
 
 mod card;
+mod cpu_list;
 mod findings;
 mod machine;
 mod plan;
@@ -11,8 +12,13 @@ mod trial;
 mod workload;
 
 pub use card::{ModelCard, TypeShare};
+pub use cpu_list::{CpuList, ParseCpuListError};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
-pub use machine::*;
+pub use machine::{
+    Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, HugePages, KindName, Limits,
+    Machine, Memory, Node, NodeKind, Numa, Offload, OperatingSystem, Pcie, Provenance,
+    Recommendation, SizeClass, Storage, StorageKind, Turbo,
+};
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::Workload;

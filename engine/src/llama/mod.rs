@@ -1,1 +1,42 @@
-//! Under construction.
+//! llama.cpp in this process, behind the [`Engine`](crate::api::Engine) trait.
+//!
+//! Everything unsafe of the project is here: the calls into llama.cpp and ggml, and the types that
+//! own what those calls return. A bad setting may still kill the process, because ggml asserts;
+//! surviving that is left to [`crate::worker`].
+
+// The one place that may: each block says why it is sound.
+#![allow(unsafe_code)]
+
+mod backend;
+mod context;
+mod engine;
+mod log;
+mod memory;
+mod model;
+mod modules;
+mod pool;
+pub mod quantize;
+mod refuse;
+mod score;
+mod self_test;
+mod verdict;
+mod weight_types;
+mod work;
+
+pub use backend::identity;
+pub use engine::Llama;
+pub use log::echo_to_stderr;
+pub use modules::{Modules, ModulesError};
+pub use score::scores;
+pub use self_test::self_test;
+pub use weight_types::weight_types;
+
+/// Text that llama.cpp returned, or nothing for a null pointer.
+fn text(pointer: *const std::ffi::c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and every caller passes a string that llama.cpp ends with a zero byte and
+    // keeps for as long as the library is loaded or, in callbacks, for the call.
+    unsafe { std::ffi::CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,149 @@
+//! The process-wide part of llama.cpp: one CPU variant, the GPU modules, the NUMA strategy. All of
+//! it can be chosen once per process and never again.
+
+use std::ffi::{CStr, CString, c_void};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use libloading::Library;
+use llama_cpp_sys_2 as sys;
+
+use super::modules::Modules;
+use super::{log, score, text, verdict};
+use crate::api::{Failure, Identity, Numa, ProcessSetting, Threading};
+
+/// What this process has become.
+static STARTED: Mutex<Option<Backend>> = Mutex::new(None);
+
+/// The modules this process runs with.
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    /// The process setting, with the variant that was really loaded.
+    pub(super) setting: ProcessSetting,
+    /// Whether any module brought a device that layers can be offloaded to.
+    pub(super) offloads: bool,
+}
+
+/// The CPU module once more, for what ggml does not offer by name.
+static CPU_MODULE: OnceLock<Library> = OnceLock::new();
+
+/// Who answers: versions and thread pool, known without loading any module.
+#[must_use]
+pub fn identity() -> Identity {
+    // SAFETY: both functions return static strings and touch nothing else.
+    let (version, ggml_version) = unsafe { (sys::llama_version(), sys::ggml_version()) };
+    Identity {
+        name: "llama.cpp".into(),
+        version: text(version),
+        ggml_version: text(ggml_version),
+        binding_version: "0.1.161".into(),
+        threading: if cfg!(feature = "openmp") { Threading::OpenMp } else { Threading::Ggml },
+        synthetic: false,
+    }
+}
+
+impl Backend {
+    /// Makes this process one with this setting. Without a variant the best score is taken.
+    pub(super) fn start(setting: &ProcessSetting) -> Result<Self, Failure> {
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(backend) = started.as_ref() {
+            return backend.fits(setting).map(|()| backend.clone());
+        }
+        log::capture();
+        let modules = Modules::find()?;
+        let variant = match &setting.isa_variant {
+            Some(variant) => variant.clone(),
+            None => score::scores(&modules)
+                .into_iter()
+                .find_map(|(name, score)| (score > 0).then_some(name))
+                .ok_or_else(|| Failure::refused("no CPU variant supports this processor"))?,
+        };
+        let file = modules.variant(&variant).ok_or_else(|| unknown_variant(&variant, &modules))?;
+        let mark = log::mark();
+        if !load(&file) {
+            let what = format!("the CPU variant {variant} cannot be loaded");
+            return Err(verdict::from_log(&what, log::since(mark)));
+        }
+        // SAFETY: the module is loaded already, so this only counts it once more.
+        if let Ok(library) = unsafe { Library::new(&file) } {
+            let _ = CPU_MODULE.set(library);
+        }
+        // A GPU module without its driver is an ordinary sight, and the log names it.
+        let offloads = modules.devices().filter(|file| load(file)).count() > 0 && has_gpu();
+        // SAFETY: the registry holds a CPU backend, which both calls need; this is the only place
+        // that calls them, once per process, since `STARTED` is locked and empty.
+        unsafe {
+            sys::llama_backend_init();
+            sys::llama_numa_init(numa(setting.numa));
+        }
+        let setting = ProcessSetting { isa_variant: Some(variant), numa: setting.numa };
+        Ok(started.insert(Self { setting, offloads }).clone())
+    }
+
+    fn fits(&self, asked: &ProcessSetting) -> Result<(), Failure> {
+        let variant = asked.isa_variant.is_none() || asked.isa_variant == self.setting.isa_variant;
+        if variant && asked.numa == self.setting.numa {
+            return Ok(());
+        }
+        Err(Failure::refused("another CPU variant or NUMA strategy needs a new process"))
+    }
+}
+
+fn unknown_variant(variant: &str, modules: &Modules) -> Failure {
+    let known: Vec<&str> = modules.variants().collect();
+    Failure::refused(format!("there is no CPU variant `{variant}`, only {}", known.join(", ")))
+}
+
+fn load(file: &Path) -> bool {
+    let Ok(path) = CString::new(file.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: the path is a C string that outlives the call. The module comes from the build of
+    // the same sources, so its layout of structures is ours.
+    !unsafe { sys::ggml_backend_load(path.as_ptr()) }.is_null()
+}
+
+fn has_gpu() -> bool {
+    [sys::GGML_BACKEND_DEVICE_TYPE_GPU, sys::GGML_BACKEND_DEVICE_TYPE_IGPU]
+        .into_iter()
+        // SAFETY: reads the registry; a null pointer says that there is none.
+        .any(|kind| !unsafe { sys::ggml_backend_dev_by_type(kind) }.is_null())
+}
+
+/// The CPU device, null before [`Backend::start`].
+pub(super) fn cpu_device() -> sys::ggml_backend_dev_t {
+    // SAFETY: reads the registry.
+    unsafe { sys::ggml_backend_dev_by_type(sys::GGML_BACKEND_DEVICE_TYPE_CPU) }
+}
+
+/// A function of the CPU module. They cannot be linked, because there are many such modules.
+pub(super) fn cpu_function(name: &CStr) -> Option<*mut c_void> {
+    let device = cpu_device();
+    if device.is_null() {
+        return None;
+    }
+    // SAFETY: the device is registered, and so is the registry it belongs to; the name is a C
+    // string that outlives the call.
+    let function = unsafe {
+        sys::ggml_backend_reg_get_proc_address(
+            sys::ggml_backend_dev_backend_reg(device),
+            name.as_ptr(),
+        )
+    };
+    (!function.is_null()).then_some(function)
+}
+
+/// A function that the CPU module exports without offering it by name.
+pub(super) fn cpu_symbol(name: &CStr) -> Option<*mut c_void> {
+    let library = CPU_MODULE.get()?;
+    // SAFETY: only the address is taken; who calls it says what type it has.
+    let symbol = unsafe { library.get::<*mut c_void>(name.to_bytes_with_nul()) }.ok()?;
+    Some(*symbol).filter(|function| !function.is_null())
+}
+
+fn numa(numa: Numa) -> sys::ggml_numa_strategy {
+    match numa {
+        Numa::Disabled => sys::GGML_NUMA_STRATEGY_DISABLED,
+        Numa::Distribute => sys::GGML_NUMA_STRATEGY_DISTRIBUTE,
+        Numa::Isolate => sys::GGML_NUMA_STRATEGY_ISOLATE,
+        Numa::Numactl => sys::GGML_NUMA_STRATEGY_NUMACTL,
+    }
+}

@@ -1,0 +1,194 @@
+//! [`Llama`]: keeps what the next job can use again, and makes the rest.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::backend::{self, Backend};
+use super::context::Context;
+use super::model::Model;
+use super::{Modules, log, memory, refuse, score, self_test, work};
+use crate::api::{
+    ContextSetting, Engine, Failure, GpuLayers, Identity, Job, LoadMode, LoadSetting, MemoryUse,
+    ProcessSetting, Run, Sample, Setting, Transition, VariantReport, VariantVerdict,
+};
+
+/// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
+#[derive(Debug, Default)]
+pub struct Llama {
+    // In the order in which they must go.
+    context: Option<(ContextSetting, Context)>,
+    model: Option<(ModelKey, Arc<Model>)>,
+    backend: Option<Backend>,
+}
+
+/// What makes two loads the same one. A file that was written anew is another file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ModelKey {
+    path: PathBuf,
+    written: Option<(SystemTime, u64)>,
+    setting: LoadSetting,
+}
+
+impl Llama {
+    /// Makes this process one of that CPU variant and NUMA strategy, for ever.
+    pub fn start(setting: &ProcessSetting) -> Result<Self, Failure> {
+        let backend = Some(Backend::start(setting)?);
+        Ok(Self { backend, ..Self::default() })
+    }
+
+    fn backend(&mut self, setting: &ProcessSetting) -> Result<Backend, Failure> {
+        let backend = Backend::start(setting)?;
+        Ok(self.backend.insert(backend).clone())
+    }
+
+    /// The model as the job wants it; how long that took if it was not there already.
+    fn model(&mut self, job: &Job, backend: &Backend) -> Result<Option<u64>, Failure> {
+        let metadata = std::fs::metadata(&job.model).ok();
+        let key = ModelKey {
+            path: job.model.clone(),
+            written: metadata.and_then(|found| Some((found.modified().ok()?, found.len()))),
+            setting: job.setting.load.clone(),
+        };
+        if self.model.as_ref().is_some_and(|(loaded, _)| *loaded == key) {
+            return Ok(None);
+        }
+        // The old one goes first: two at once may be more than there is memory.
+        self.context = None;
+        self.model = None;
+        let started = Instant::now();
+        let model = Model::load(&job.model, &job.setting.load, backend)?;
+        if !model.generates() {
+            return Err(Failure::refused("the model cannot generate text"));
+        }
+        self.model = Some((key, Arc::new(model)));
+        Ok(Some(nanoseconds(started.elapsed())))
+    }
+
+    /// The context as the job wants it; how long that took if it was not there already.
+    fn context(&mut self, asked: &ContextSetting) -> Result<Option<u64>, Failure> {
+        if self.context.as_ref().is_some_and(|(made, _)| made == asked) {
+            return Ok(None);
+        }
+        self.context = None;
+        let (_, model) = self.model.as_ref().expect("a context is asked for after its model");
+        let started = Instant::now();
+        self.context = Some((asked.clone(), Context::new(model, asked)?));
+        Ok(Some(nanoseconds(started.elapsed())))
+    }
+
+    /// Works on a thread of its own: making a pool binds the thread it is made on, and so does
+    /// every thread made from that one. With it all of that ends.
+    fn work(&mut self, job: &Job) -> Result<(Vec<Sample>, MemoryUse), Failure> {
+        let (_, context) = self.context.as_mut().expect("work is asked for after its context");
+        let done = std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                context.attach(&job.setting.threads)?;
+                let samples = work::run(context, &job.work)?;
+                context.rest();
+                Ok((samples, memory::in_use(context)))
+            });
+            worker.join()
+        });
+        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if done.is_err() {
+            // What a failed computation leaves behind is anybody's guess.
+            self.context = None;
+        }
+        done
+    }
+
+    fn effective(&self, job: &Job, backend: &Backend, used: &MemoryUse) -> Setting {
+        let (_, model) = self.model.as_ref().expect("a job that ran has a model");
+        let (_, context) = self.context.as_ref().expect("a job that ran has a context");
+        // The output layer counts as one.
+        let most = model.layers() + 1;
+        let gpu_layers = match job.setting.load.gpu_layers {
+            _ if !backend.offloads => 0,
+            GpuLayers::All => most,
+            GpuLayers::Count(count) => count.min(most),
+        };
+        let mapped = used.buffers.iter().any(|buffer| buffer.name.ends_with("_Mapped"));
+        let load_mode = match job.setting.load.load_mode {
+            LoadMode::Auto if mapped => LoadMode::Mmap,
+            LoadMode::Auto => LoadMode::None,
+            mode => mode,
+        };
+        Setting {
+            process: backend.setting.clone(),
+            load: LoadSetting {
+                gpu_layers: GpuLayers::Count(gpu_layers),
+                load_mode,
+                ..job.setting.load.clone()
+            },
+            context: context.effective(&job.setting.context),
+            threads: job.setting.threads.clone(),
+        }
+    }
+}
+
+impl Engine for Llama {
+    fn identity(&mut self) -> Result<Identity, Failure> {
+        Ok(backend::identity())
+    }
+
+    /// Tests the variant that this process runs with; about the others it knows only the score.
+    fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure> {
+        let modules = Modules::find()?;
+        let own = self.backend.as_ref().and_then(|backend| backend.setting.isa_variant.clone());
+        let report = |(name, score): (String, i32)| {
+            let verdict = match score {
+                0 => VariantVerdict::Unsupported,
+                _ if own.as_ref() == Some(&name) => self_test::verdict(weight_types),
+                _ => VariantVerdict::Failed { reason: "not tried: needs its own process".into() },
+            };
+            VariantReport { name, score, verdict }
+        };
+        Ok(score::scores(&modules).into_iter().map(report).collect())
+    }
+
+    /// The deadline is left to whoever holds this process.
+    fn run(&mut self, job: &Job, _deadline: Duration) -> Result<Run, Failure> {
+        refuse::check(job)?;
+        log::capture();
+        memory::forget_peak();
+        let backend = self.backend(&job.setting.process)?;
+        let load_ns = self.model(job, &backend)?;
+        let context_ns = self.context(&job.setting.context)?;
+        let (samples, memory) = self.work(job)?;
+        let effective = self.effective(job, &backend, &memory);
+        let (_, model) = self.model.as_ref().expect("a job that ran has a model");
+        Ok(Run {
+            caveats: caveats(&job.setting, &effective),
+            effective,
+            samples,
+            memory,
+            model: model.facts(),
+            transition: Transition { process_ns: None, load_ns, context_ns },
+        })
+    }
+}
+
+/// Where the engine did something else than it was asked to.
+fn caveats(asked: &Setting, effective: &Setting) -> Vec<String> {
+    let mut caveats = Vec::new();
+    let mut changed = |name: &str, asked: &dyn fmt::Display, became: &dyn fmt::Display| {
+        caveats.push(format!("{name} {asked} was asked for, but the engine used {became}"));
+    };
+    if asked.context.ubatch != effective.context.ubatch {
+        changed("ubatch", &asked.context.ubatch, &effective.context.ubatch);
+    }
+    if asked.context.batch != effective.context.batch {
+        changed("batch", &asked.context.batch, &effective.context.batch);
+    }
+    match (asked.load.gpu_layers, effective.load.gpu_layers) {
+        (GpuLayers::Count(a), GpuLayers::Count(b)) if a != b => changed("gpu-layers", &a, &b),
+        _ => {}
+    }
+    caveats
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,146 @@
+//! A loaded model: loading under a [`LoadSetting`], and what llama.cpp knows of it.
+
+use std::ffi::{CString, c_char};
+use std::fs;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+
+use llama_cpp_sys_2 as sys;
+
+use super::backend::Backend;
+use super::{log, text, verdict};
+use crate::api::{Bytes, Failure, GpuLayers, LoadMode, LoadSetting, ModelFacts, Toggle};
+
+/// A loaded model, freed when dropped. Contexts on it must be dropped before.
+#[derive(Debug)]
+pub(super) struct Model {
+    pointer: NonNull<sys::llama_model>,
+}
+
+// SAFETY: llama.cpp binds a model to no thread; it is read-only once loaded.
+unsafe impl Send for Model {}
+// SAFETY: as above: everything done through a shared reference only reads.
+unsafe impl Sync for Model {}
+
+impl Model {
+    /// Loads a model. Null from llama.cpp becomes a failure in its own words.
+    pub(super) fn load(
+        path: &Path,
+        setting: &LoadSetting,
+        backend: &Backend,
+    ) -> Result<Self, Failure> {
+        readable(path)?;
+        let name = CString::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|_| Failure::refused("the model's path has a zero byte in it"))?;
+        // A list that holds only its end: with no list at all, llama.cpp would take every GPU for
+        // big batches even when no layer is offloaded.
+        let mut no_devices: [sys::ggml_backend_dev_t; 1] = [ptr::null_mut()];
+        // SAFETY: returns a plain structure.
+        let mut params = unsafe { sys::llama_model_default_params() };
+        params.n_gpu_layers = match setting.gpu_layers {
+            GpuLayers::All => -1,
+            GpuLayers::Count(count) => i32::try_from(count).unwrap_or(i32::MAX),
+        };
+        if !backend.offloads || setting.gpu_layers == GpuLayers::Count(0) {
+            params.devices = no_devices.as_mut_ptr();
+        }
+        params.load_mode = load_mode(setting.load_mode);
+        params.use_extra_bufts = setting.repack == Toggle::On;
+        // The default prints dots into the log.
+        params.progress_callback = Some(go_on);
+        let mark = log::mark();
+        // SAFETY: the path and the list of devices outlive the call; a backend is registered.
+        let pointer = unsafe { sys::llama_model_load_from_file(name.as_ptr(), params) };
+        NonNull::new(pointer).map(|pointer| Self { pointer }).ok_or_else(|| {
+            let what = format!("cannot load {}", path.display());
+            verdict::from_log(&what, log::since(mark))
+        })
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
+        self.pointer.as_ptr()
+    }
+
+    /// What llama.cpp knows of it.
+    pub(super) fn facts(&self) -> ModelFacts {
+        let mut description: [c_char; 256] = [0; 256];
+        // SAFETY: the model is alive; the buffer is as long as said, and gets a zero byte at its
+        // end even if it is too short.
+        unsafe {
+            sys::llama_model_desc(self.as_ptr(), description.as_mut_ptr(), description.len());
+            ModelFacts {
+                description: text(description.as_ptr()),
+                size_bytes: Bytes(sys::llama_model_size(self.as_ptr())),
+                parameters: sys::llama_model_n_params(self.as_ptr()),
+                layers: self.layers(),
+            }
+        }
+    }
+
+    /// Layers, without the output layer.
+    pub(super) fn layers(&self) -> u32 {
+        // SAFETY: the model is alive; reads a number.
+        u32::try_from(unsafe { sys::llama_model_n_layer(self.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// Whether it can be asked for the next token.
+    pub(super) fn generates(&self) -> bool {
+        // SAFETY: the model is alive; both calls read a property of its architecture.
+        unsafe {
+            sys::llama_model_has_decoder(self.as_ptr())
+                && !sys::llama_model_has_encoder(self.as_ptr())
+        }
+    }
+
+    /// Size of the vocabulary.
+    pub(super) fn vocabulary(&self) -> usize {
+        // SAFETY: the model is alive, and so is its vocabulary.
+        let count = unsafe { sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(self.as_ptr())) };
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// The token that begins a text, where the vocabulary adds one by itself.
+    pub(super) fn beginning(&self) -> Option<sys::llama_token> {
+        // SAFETY: as above.
+        let (adds, token) = unsafe {
+            let vocabulary = sys::llama_model_get_vocab(self.as_ptr());
+            (sys::llama_vocab_get_add_bos(vocabulary), sys::llama_vocab_bos(vocabulary))
+        };
+        (adds && token >= 0).then_some(token)
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        // SAFETY: owned, and freed once; contexts borrow it, so none is left.
+        unsafe { sys::llama_model_free(self.as_ptr()) }
+    }
+}
+
+/// llama.cpp answers a folder and a missing file with the same words; the system knows better.
+pub(super) fn readable(path: &Path) -> Result<(), Failure> {
+    let refused = |reason: &str| {
+        Err(Failure::refused(format!("cannot read the model {}: {reason}", path.display())))
+    };
+    match fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_dir() => refused("it is a folder"),
+        Ok(metadata) if metadata.len() == 0 => refused("it is empty"),
+        Ok(_) => Ok(()),
+        Err(error) => refused(&error.to_string()),
+    }
+}
+
+fn load_mode(mode: LoadMode) -> sys::llama_load_mode {
+    match mode {
+        LoadMode::Auto => sys::LLAMA_LOAD_MODE_AUTO,
+        LoadMode::None => sys::LLAMA_LOAD_MODE_NONE,
+        LoadMode::Mmap => sys::LLAMA_LOAD_MODE_MMAP,
+        LoadMode::Mlock => sys::LLAMA_LOAD_MODE_MLOCK,
+        LoadMode::MmapMlock => sys::LLAMA_LOAD_MODE_MMAP_MLOCK,
+        LoadMode::DirectIo => sys::LLAMA_LOAD_MODE_DIRECT_IO,
+    }
+}
+
+unsafe extern "C" fn go_on(_progress: f32, _: *mut std::ffi::c_void) -> bool {
+    true
+}

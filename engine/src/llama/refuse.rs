@@ -1,0 +1,108 @@
+//! Refuses what ggml would answer with an assertion, before it can. Values that llama.cpp merely
+//! clamps (a physical batch above the logical one) pass, and are read back afterwards.
+
+use crate::api::{Failure, FlashAttention, Job, KvType};
+
+/// Threads that ggml can hold (`GGML_MAX_N_THREADS`).
+const MOST_THREADS: u32 = 512;
+/// Tokens that llama.cpp can count.
+const MOST_TOKENS: u32 = i32::MAX as u32 - 256;
+
+/// The first reason why this job cannot be run, if there is one.
+pub(super) fn check(job: &Job) -> Result<(), Failure> {
+    match objection(job) {
+        Some(reason) => Err(Failure::refused(reason)),
+        None => Ok(()),
+    }
+}
+
+fn objection(job: &Job) -> Option<String> {
+    let (threads, context, work) = (&job.setting.threads, &job.setting.context, &job.work);
+    for (name, count) in [("threads", threads.threads), ("threads-batch", threads.threads_batch)] {
+        if count == 0 || count > MOST_THREADS {
+            return Some(format!("{name} must be 1 to {MOST_THREADS}, not {count}"));
+        }
+    }
+    if threads.poll > 100 {
+        return Some(format!("poll must be 0 to 100, not {}", threads.poll));
+    }
+    let sizes =
+        [("context", context.context), ("batch", context.batch), ("ubatch", context.ubatch)];
+    for (name, size) in sizes {
+        if size == 0 || size > MOST_TOKENS {
+            return Some(format!("{name} must be 1 to {MOST_TOKENS} tokens, not {size}"));
+        }
+    }
+    let quantised = !matches!(context.type_v, KvType::F32 | KvType::F16 | KvType::Bf16);
+    if quantised && context.flash_attention == FlashAttention::Off {
+        return Some(format!("a V cache of type {} needs flash attention", context.type_v));
+    }
+    let needed = [work.prompt_tokens, work.generate_tokens, work.depth].map(u64::from);
+    let needed: u64 = needed.iter().sum();
+    if needed > u64::from(context.context) {
+        return Some(format!("a context of {} cannot hold {needed} tokens", context.context));
+    }
+    if work.prompt_tokens == 0 && work.generate_tokens == 0 {
+        return Some("there is neither a prompt to process nor a token to generate".into());
+    }
+    (work.repetitions == 0).then(|| "repetitions must be at least 1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, Setting, ThreadSetting, Work};
+
+    fn job() -> Job {
+        Job {
+            model: "m.gguf".into(),
+            setting: Setting {
+                process: ProcessSetting::default(),
+                load: LoadSetting::default(),
+                context: ContextSetting { context: 640, ..ContextSetting::default() },
+                threads: ThreadSetting::of(2),
+            },
+            work: Work {
+                prompt_tokens: 512,
+                generate_tokens: 128,
+                depth: 0,
+                repetitions: 1,
+                warmup: true,
+                delay_ms: 0,
+                seed: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn an_ordinary_job_passes_and_so_does_what_llama_cpp_clamps() {
+        assert_eq!(objection(&job()), None);
+        let mut clamped = job();
+        clamped.setting.context.batch = 256;
+        assert_eq!(objection(&clamped), None);
+    }
+
+    #[test]
+    fn what_would_trip_an_assertion_is_named() {
+        let cases: [(&str, fn(&mut Job)); 9] = [
+            ("threads must", |job| job.setting.threads.threads = 0),
+            ("threads-batch must", |job| job.setting.threads.threads_batch = 513),
+            ("poll", |job| job.setting.threads.poll = 101),
+            ("ubatch", |job| job.setting.context.ubatch = 0),
+            ("batch must", |job| job.setting.context.batch = u32::MAX),
+            ("cannot hold 641", |job| job.work.depth = 1),
+            ("cannot hold", |job| job.work.depth = u32::MAX),
+            ("repetitions", |job| job.work.repetitions = 0),
+            ("flash attention", |job| {
+                job.setting.context.type_v = KvType::Q8_0;
+                job.setting.context.flash_attention = FlashAttention::Off;
+            }),
+        ];
+        for (named, change) in cases {
+            let mut job = job();
+            change(&mut job);
+            let reason = objection(&job).unwrap();
+            assert!(reason.contains(named), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! [`WorkerEngine`]: one resident worker per process setting, replaced when it dies.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::process::Process;
+use super::protocol::{Answer, Ask};
+use crate::api::{
+    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantReport, VariantVerdict,
+};
+
+/// How long questions may take that measure nothing: loading modules from a cold disk included.
+const SHORT: Duration = Duration::from_secs(60);
+/// Prefixes of variables that change what an engine does without a word.
+const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
+
+/// How workers are kept.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Workers that stay, each with its model loaded. 2 let two settings of different processes
+    /// take turns without loading anew.
+    pub resident: usize,
+    /// Variables for the worker in addition to what it inherits, whatever their prefix.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self { resident: 1, environment: Vec::new() }
+    }
+}
+
+/// llama.cpp in child processes.
+#[derive(Debug)]
+pub struct WorkerEngine {
+    program: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+    limit: usize,
+    /// Most recently used last.
+    residents: Vec<Resident>,
+    verdicts: BTreeMap<(String, Vec<String>), VariantVerdict>,
+    scores: Option<Vec<(String, i32)>>,
+    identity: Option<Identity>,
+    last_log: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Resident {
+    setting: ProcessSetting,
+    process: Process,
+}
+
+impl WorkerEngine {
+    /// An engine whose workers are `<program> worker`, inheriting this process's environment
+    /// without what would change their results. No process is started before it is needed.
+    #[must_use]
+    pub fn new(program: &Path, options: WorkerOptions) -> Self {
+        Self {
+            program: program.to_owned(),
+            environment: cleaned(std::env::vars_os(), options.environment),
+            limit: options.resident.max(1),
+            residents: Vec::new(),
+            verdicts: BTreeMap::new(),
+            scores: None,
+            identity: None,
+            last_log: Vec::new(),
+        }
+    }
+
+    /// The environment that every worker gets.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Process ids of the resident workers, most recently used last.
+    pub fn worker_ids(&self) -> impl Iterator<Item = u32> {
+        self.residents.iter().map(|resident| resident.process.pid())
+    }
+
+    /// Ends all resident workers, and with them frees their models.
+    pub fn release(&mut self) {
+        self.residents.clear();
+    }
+
+    /// The last lines that the worker of the last job wrote.
+    #[must_use]
+    pub fn log(&self) -> &[String] {
+        &self.last_log
+    }
+
+    /// The CPU variant that a job gets which names none: the best by score of those that multiply
+    /// rightly in the model's own types.
+    pub fn best_variant(&mut self, model: &Path) -> Result<String, Failure> {
+        let weight_types = self.weight_types(model)?;
+        let mut reasons = Vec::new();
+        for (variant, score) in self.scores()? {
+            if score <= 0 {
+                continue;
+            }
+            match self.verdict(&variant, &weight_types)? {
+                VariantVerdict::Usable => return Ok(variant),
+                VariantVerdict::Failed { reason } => reasons.push(format!("{variant}: {reason}")),
+                VariantVerdict::Unsupported => {}
+            }
+        }
+        let mut reason = "no CPU variant can be used here".to_owned();
+        if !reasons.is_empty() {
+            reason = format!("{reason} ({})", reasons.join("; "));
+        }
+        Err(Failure::refused(reason))
+    }
+
+    /// The types of a model file's tensors, by ggml's names (`"Q4_K"`, `"F16"`).
+    pub fn weight_types(&self, model: &Path) -> Result<Vec<String>, Failure> {
+        match self.once(Ask::WeightTypes { model: absolute(model) })? {
+            Answer::WeightTypes(types) => Ok(types),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    fn scores(&mut self) -> Result<Vec<(String, i32)>, Failure> {
+        if let Some(scores) = &self.scores {
+            return Ok(scores.clone());
+        }
+        match self.once(Ask::Scores)? {
+            Answer::Scores(scores) => Ok(self.scores.insert(scores).clone()),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// Tries a variant in a process of its own, once for the same types.
+    fn verdict(
+        &mut self,
+        variant: &str,
+        weight_types: &[String],
+    ) -> Result<VariantVerdict, Failure> {
+        let mut types = weight_types.to_vec();
+        types.sort();
+        types.dedup();
+        let key = (variant.to_owned(), types);
+        if let Some(verdict) = self.verdicts.get(&key) {
+            return Ok(verdict.clone());
+        }
+        let ask = Ask::SelfTest { variant: key.0.clone(), weight_types: key.1.clone() };
+        let verdict = match self.once(ask) {
+            Ok(Answer::SelfTest(verdict)) => verdict,
+            Ok(other) => return Err(mismatch(&other)),
+            Err(failure) => VariantVerdict::Failed { reason: failure.to_string() },
+        };
+        self.verdicts.insert(key, verdict.clone());
+        Ok(verdict)
+    }
+
+    /// Asks a process that ends with the answer.
+    fn once(&self, ask: Ask) -> Result<Answer, Failure> {
+        Process::start(&self.program, &self.environment)?.ask(ask, SHORT)
+    }
+
+    /// The worker for such a process, moved to the end of the list; how long starting it took if
+    /// there was none.
+    fn worker(
+        &mut self,
+        setting: &ProcessSetting,
+        deadline: Duration,
+    ) -> Result<Option<u64>, Failure> {
+        if let Some(place) = self.residents.iter().position(|other| other.setting == *setting) {
+            let resident = self.residents.remove(place);
+            self.residents.push(resident);
+            return Ok(None);
+        }
+        // First room, then the newcomer: models are large.
+        let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
+        self.residents.drain(..surplus);
+        let started = Instant::now();
+        let mut process = Process::start(&self.program, &self.environment)?;
+        match process.ask(Ask::Start(setting.clone()), deadline)? {
+            Answer::Started => {}
+            other => return Err(mismatch(&other)),
+        }
+        self.residents.push(Resident { setting: setting.clone(), process });
+        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    fn attempt(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
+        let started = Instant::now();
+        let process_ns = self.worker(&job.setting.process, deadline)?;
+        let resident = self.residents.last_mut().expect("there is a worker for the job");
+        let left = deadline.saturating_sub(started.elapsed());
+        let answer = resident.process.ask(Ask::Run(Box::new(job.clone())), left);
+        self.last_log = resident.process.log(usize::MAX);
+        if !resident.process.alive() {
+            self.residents.pop();
+        }
+        match answer {
+            Ok(Answer::Run(mut run)) => {
+                run.transition.process_ns = process_ns;
+                Ok(*run)
+            }
+            Ok(other) => Err(mismatch(&other)),
+            // What was left of the deadline is not what the caller knows.
+            Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl Engine for WorkerEngine {
+    fn identity(&mut self) -> Result<Identity, Failure> {
+        if let Some(identity) = &self.identity {
+            return Ok(identity.clone());
+        }
+        match self.once(Ask::Identity)? {
+            Answer::Identity(identity) => Ok(self.identity.insert(identity).clone()),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure> {
+        let mut reports = Vec::new();
+        for (name, score) in self.scores()? {
+            let verdict = match score {
+                ..=0 => VariantVerdict::Unsupported,
+                _ => self.verdict(&name, weight_types)?,
+            };
+            reports.push(VariantReport { name, score, verdict });
+        }
+        Ok(reports)
+    }
+
+    fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
+        let started = Instant::now();
+        let mut job = Job { model: absolute(&job.model), ..job.clone() };
+        if job.setting.process.isa_variant.is_none() {
+            job.setting.process.isa_variant = Some(self.best_variant(&job.model)?);
+        }
+        let first = self.attempt(&job, deadline.saturating_sub(started.elapsed()));
+        match first {
+            Err(Failure::OutOfMemory { .. }) if !self.others(&job).is_empty() => {
+                // The memory may be that of a model that waits for its turn.
+                self.residents.clear();
+                self.attempt(&job, deadline.saturating_sub(started.elapsed()))
+            }
+            Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
+            other => other,
+        }
+    }
+}
+
+impl WorkerEngine {
+    fn others(&self, job: &Job) -> Vec<u32> {
+        let others = self.residents.iter().filter(|other| other.setting != job.setting.process);
+        others.map(|other| other.process.pid()).collect()
+    }
+}
+
+fn timed_out(deadline: Duration, log: Vec<String>) -> Failure {
+    Failure::TimedOut { deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), log }
+}
+
+fn mismatch(answer: &Answer) -> Failure {
+    let word = format!("{answer:?}");
+    let word = word.split(['(', ' ']).next().unwrap_or_default();
+    Failure::refused(format!("the worker answered another question ({word})"))
+}
+
+/// A worker may have another idea of the current folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What a worker inherits, without what would change its results unseen.
+fn cleaned(
+    inherited: impl Iterator<Item = (OsString, OsString)>,
+    added: Vec<(OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let stripped = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        STRIPPED.iter().any(|prefix| name.starts_with(prefix))
+    };
+    // ggml would fork a debugger for a trace of each abort.
+    let ours = [("GGML_NO_BACKTRACE".into(), "1".into())];
+    let mut environment: BTreeMap<OsString, OsString> =
+        inherited.filter(|(name, _)| !stripped(name)).collect();
+    environment.extend(ours.into_iter().chain(added));
+    environment.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inherited_variable_cannot_change_a_result() {
+        let inherited = ["GGML_CPU_TILED_MM", "OMP_NUM_THREADS", "LLAMA_X", "PATH", "MY_GGML_"]
+            .map(|name| (name.into(), "0".into()));
+        let environment = cleaned(inherited.into_iter(), vec![("GGML_Y".into(), "2".into())]);
+        let names: Vec<_> = environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["GGML_NO_BACKTRACE", "GGML_Y", "MY_GGML_", "PATH"]);
+    }
+
+    #[test]
+    fn a_program_that_is_gone_is_refused_by_name() {
+        let mut engine =
+            WorkerEngine::new(Path::new("/nowhere/autotune"), WorkerOptions::default());
+        let failure = engine.identity().unwrap_err();
+        assert!(matches!(&failure, Failure::Refused { reason, .. }
+            if reason.contains("/nowhere/autotune")));
+    }
+}

@@ -1,0 +1,146 @@
+//! Plots as SVG: places and scales what was found, computes nothing.
+//!
+//! Every plot is deterministic, has units on its axes and a description in words, and reads on
+//! light paper, on dark paper and in print.
+
+mod latency;
+mod levels;
+mod plane;
+mod scaling;
+mod steps;
+mod theme;
+mod timeline;
+
+use crate::model::{Findings, Phase, Plan, Trial};
+
+use super::view::FigureView;
+
+/// A picture with its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plot {
+    /// File name without extension.
+    pub(super) name: String,
+    pub(super) title: String,
+    /// What it says, in words.
+    pub(super) description: String,
+    pub(super) wide: bool,
+    svg: String,
+}
+
+/// Rules that a page with plots in it needs.
+pub(super) fn style_sheet() -> String {
+    theme::style_sheet()
+}
+
+/// Every plot that the evidence allows.
+pub(super) fn all(plan: &Plan, trials: &[Trial], findings: &Findings) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for curve in &findings.curves {
+        plots.extend(if is_thread_count(&curve.knob) {
+            scaling::plot(curve)
+        } else {
+            levels::plot(curve, plan)
+        });
+    }
+    plots.extend(latency::plot(trials, findings));
+    plots.extend(steps::plot(findings));
+    plots.extend(timeline::plot(plan, trials, findings));
+    plots
+}
+
+/// Whether a knob counts threads, so that its curve has an ideal line.
+pub(super) fn is_thread_count(knob: &str) -> bool {
+    matches!(knob, "threads" | "threads_batch")
+}
+
+/// The name of a curve's plot.
+pub(super) fn curve_name(knob: &str, phase: Phase) -> String {
+    let knob: String =
+        knob.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    format!("{knob}-{}", phase_word(phase))
+}
+
+/// The word for a phase on axes.
+pub(super) fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prefill => "prefill",
+        Phase::Decode => "decode",
+    }
+}
+
+fn phase_ink(phase: Phase) -> theme::Ink {
+    match phase {
+        Phase::Prefill => theme::Ink::Prefill,
+        Phase::Decode => theme::Ink::Decode,
+    }
+}
+
+impl Plot {
+    fn new(name: impl Into<String>, title: String, description: String, svg: String) -> Self {
+        Self { name: name.into(), title, description, wide: false, svg }
+    }
+
+    fn wide(mut self) -> Self {
+        self.wide = true;
+        self
+    }
+
+    /// For placing into a page that has [`style_sheet`].
+    pub(super) fn figure(&self) -> FigureView {
+        FigureView {
+            name: self.name.clone(),
+            title: self.title.clone(),
+            description: self.description.clone(),
+            wide: self.wide,
+            svg: self.opened("", ""),
+        }
+    }
+
+    /// A file of its own, with its style and its paper.
+    pub(super) fn file(&self) -> String {
+        let inside = format!(
+            "<title>{}</title>\n<style>{}\n.paper{{fill:#fff}}\
+             @media screen and (prefers-color-scheme:dark){{.paper{{fill:#14181c}}}}</style>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#fff\" class=\"paper\"/>\n",
+            escaped(&format!("{}. {}", self.title, self.description)),
+            theme::style_sheet()
+        );
+        self.opened("", &inside)
+    }
+
+    /// The drawing with accessible words on its root element.
+    fn opened(&self, attributes: &str, inside: &str) -> String {
+        let words = escaped(&format!("{}. {}", self.title, self.description));
+        let root = format!("<svg role=\"img\" aria-label=\"{words}\"{attributes} ");
+        let svg = self.svg.replacen("<svg ", &root, 1);
+        svg.replacen(">\n", &format!(">\n{inside}"), 1)
+    }
+}
+
+/// Text inside XML, in elements and in attributes.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(' '),
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Words from outside, short enough for an axis and without control characters, which XML forbids.
+fn short(text: &str, limit: usize) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut words: String = clean.clone().take(limit).collect();
+    if clean.count() > limit {
+        words.pop();
+        words.push('…');
+    }
+    words
+}

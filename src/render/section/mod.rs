@@ -1,0 +1,73 @@
+//! The parts of a report below its first screen, in one fixed order. A part without evidence is
+//! one line that says what is missing.
+
+mod advice;
+mod environment;
+mod log;
+mod memory;
+mod method;
+mod speed;
+
+use serde_json::Value;
+
+use crate::model::{Findings, Plan, Trial};
+
+use super::plot::Plot;
+use super::view::{BlockView, SectionView};
+
+/// What sections are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Evidence<'a> {
+    pub(super) machine: &'a Value,
+    pub(super) plan: &'a Plan,
+    pub(super) trials: &'a [Trial],
+    pub(super) findings: &'a Findings,
+    pub(super) plots: &'a [Plot],
+}
+
+impl Evidence<'_> {
+    /// The plots whose names pass, as a block; `None` where there are none.
+    fn figures(&self, wanted: impl Fn(&str) -> bool) -> Option<BlockView> {
+        let chosen = self.plots.iter().filter(|plot| wanted(&plot.name));
+        let figures: Vec<_> = chosen.map(Plot::figure).collect();
+        (!figures.is_empty()).then_some(BlockView::Figures { figures })
+    }
+}
+
+const NOT_YET: &str = "not measured by this version of autotune";
+
+/// Every section, in order.
+pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
+    let absent = |id, title, what: &str| SectionView::missing(id, title, format!("{what}: {NOT_YET}."));
+    vec![
+        speed::metrics(evidence),
+        environment::environment(evidence),
+        absent("bottleneck", "Bottleneck analysis", "Time by component and the largest consumers"),
+        absent(
+            "utilization",
+            "Hardware utilization",
+            "Use of processor, GPU and memory bandwidth against their measured maximum",
+        ),
+        speed::threads(evidence),
+        environment::affinity(evidence),
+        absent(
+            "context",
+            "Context size",
+            "Speed and memory over context sizes; this run has one context size",
+        ),
+        speed::variants(evidence),
+        environment::quantization(evidence),
+        environment::gpu_layers(evidence),
+        speed::batching(evidence),
+        memory::memory(evidence),
+        speed::latency(evidence),
+        absent("counters", "Performance counters", "Instructions per cycle, cache and branch misses"),
+        log::log(evidence),
+        log::options(evidence),
+        advice::actions(evidence),
+        advice::production(evidence),
+        advice::validation(evidence),
+        advice::commands(evidence),
+        method::method(evidence),
+    ]
+}

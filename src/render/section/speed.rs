@@ -1,0 +1,220 @@
+//! Speeds: default against tuned, over threads, over CPU variants and batches, by phase.
+
+use crate::model::{Curve, Findings, Phase};
+use crate::render::plot::{curve_name, is_thread_count, phase_word};
+use crate::render::view::{BlockView, CellView, SectionView, Tone};
+use crate::render::{format, summary};
+
+use super::Evidence;
+
+/// Default and tuned metrics with targets.
+pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
+    let tuned = summary::has_tuned(evidence.findings);
+    let rows = summary::metrics(evidence.findings).into_iter().map(|metric| {
+        let mut row = vec![CellView::plain(metric.name), metric.default];
+        if tuned {
+            row.extend([metric.tuned, metric.change]);
+        }
+        row.push(CellView::none());
+        row
+    });
+    let mut columns = vec![("Metric", false), ("Default", true)];
+    if tuned {
+        columns.extend([("Tuned", true), ("Speed, paired", true)]);
+    }
+    columns.push(("Target", true));
+    let table = BlockView::table("Metrics of the default and the tuned setting", &columns, rows.collect());
+    SectionView::of(
+        "metrics",
+        "Default and tuned",
+        vec![
+            table,
+            BlockView::text(
+                "Default is what llama-server of this version would run here. A change is only \
+                 given where the two were compared in interleaved pairs. No targets were set: this \
+                 version takes none.",
+            ),
+        ],
+    )
+}
+
+/// Speed over thread counts.
+pub(super) fn threads(evidence: Evidence<'_>) -> SectionView {
+    let curves: Vec<_> =
+        evidence.findings.curves.iter().filter(|curve| is_thread_count(&curve.knob)).collect();
+    if curves.is_empty() {
+        return SectionView::missing(
+            "threads",
+            "Thread scaling",
+            "No curve over thread counts: run `autotune sweep` with the knobs `threads` and \
+             `threads_batch`.",
+        );
+    }
+    let mut blocks = curves.iter().map(|curve| BlockView::text(half(curve))).collect::<Vec<_>>();
+    let names: Vec<_> = curves.iter().map(|curve| curve_name(&curve.knob, curve.phase)).collect();
+    blocks.extend(evidence.figures(|name| names.iter().any(|wanted| wanted == name)));
+    blocks.extend(curves.into_iter().map(curve_table));
+    SectionView::of("threads", "Thread scaling", blocks)
+}
+
+/// Where efficiency falls under one half, in words that follow from the points.
+fn half(curve: &Curve) -> String {
+    let phase = phase_word(curve.phase);
+    let judged: Vec<_> =
+        curve.points.iter().filter_map(|p| Some((&p.level, p.efficiency?))).collect();
+    let fastest = curve
+        .points
+        .iter()
+        .filter_map(|p| Some((&p.level, p.tok_per_s?.value)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let fastest = fastest.map_or(String::new(), |(level, rate)| {
+        format!(" The highest point is at {level} threads ({} tok/s).", format::three(rate))
+    });
+    match judged.iter().find(|(_, share)| *share < 0.5) {
+        Some((level, share)) => format!(
+            "For {phase}, efficiency falls under 50 % at {level} threads ({}).{fastest}",
+            format::percent(*share)
+        ),
+        None if judged.len() > 1 => {
+            format!("For {phase}, efficiency stays above 50 % at every count that ran.{fastest}")
+        }
+        None => format!("For {phase}, too few thread counts ran to judge scaling."),
+    }
+}
+
+/// Speeds on each CPU variant, and what the self-test said.
+pub(super) fn variants(evidence: Evidence<'_>) -> SectionView {
+    let plan = evidence.plan;
+    if plan.variants.is_empty() {
+        return SectionView::missing(
+            "variants",
+            "CPU variants (SIMD)",
+            "The engine listed no build variants of its CPU code.",
+        );
+    }
+    let rows = plan.variants.iter().map(|variant| {
+        use autotune_engine::api::VariantVerdict as V;
+        let (verdict, tone) = match &variant.verdict {
+            V::Usable => ("usable".to_owned(), None),
+            V::Unsupported => ("not supported by this processor".to_owned(), None),
+            V::Failed { reason } => (format!("failed: {reason}"), Some(Tone::Worse)),
+        };
+        vec![
+            CellView::plain(&variant.name),
+            CellView::plain(variant.score.to_string()),
+            CellView { tone, ..CellView::plain(verdict) },
+        ]
+    });
+    let table = BlockView::table(
+        "Build variants of the CPU code after a self-test",
+        &[("Variant", false), ("Score by ggml", true), ("Self-test", false)],
+        rows.collect(),
+    );
+    let mut blocks = vec![table];
+    blocks.extend(knob_blocks(evidence, &["isa_variant"]));
+    SectionView::of("variants", "CPU variants (SIMD)", blocks)
+}
+
+/// Physical batch, flash attention and every other knob that has no section of its own.
+pub(super) fn batching(evidence: Evidence<'_>) -> SectionView {
+    let others: Vec<&str> = evidence
+        .findings
+        .curves
+        .iter()
+        .map(|curve| curve.knob.as_str())
+        .filter(|knob| !is_thread_count(knob) && *knob != "isa_variant")
+        .collect();
+    let blocks = knob_blocks(evidence, &others);
+    if blocks.is_empty() {
+        return SectionView::missing(
+            "batching",
+            "Batch and attention",
+            "No curve over batch sizes or flash attention: run `autotune sweep` with the knobs \
+             `ubatch` and `flash_attention`.",
+        );
+    }
+    SectionView::of("batching", "Batch and attention", blocks)
+}
+
+fn knob_blocks(evidence: Evidence<'_>, knobs: &[&str]) -> Vec<BlockView> {
+    let curves: Vec<_> =
+        evidence.findings.curves.iter().filter(|c| knobs.contains(&c.knob.as_str())).collect();
+    let names: Vec<_> = curves.iter().map(|curve| curve_name(&curve.knob, curve.phase)).collect();
+    let figures = evidence.figures(|name| names.iter().any(|wanted| wanted == name));
+    figures.into_iter().chain(curves.into_iter().map(curve_table)).collect()
+}
+
+fn curve_table(curve: &Curve) -> BlockView {
+    let scaling = curve.points.iter().any(|point| point.efficiency.is_some());
+    let rows = curve.points.iter().map(|point| {
+        let rate = point.tok_per_s.map_or_else(
+            || CellView { tone: Some(Tone::Worse), ..CellView::plain("did not run") },
+            |rate| format::rate(&rate).into(),
+        );
+        let mut row = vec![
+            CellView::plain(point.level.to_string()),
+            rate.citing(&point.evidence),
+            CellView::plain(point.speedup.map_or("–".into(), |x| format!("{}×", format::three(x)))),
+        ];
+        if scaling {
+            row.push(CellView::plain(point.efficiency.map_or("–".into(), format::percent)));
+        }
+        row
+    });
+    let mut columns = vec![("Level", false), ("Speed", true), ("Over the first", true)];
+    if scaling {
+        columns.push(("Efficiency", true));
+    }
+    let caption = format!("{}, {}", curve.knob, phase_word(curve.phase));
+    BlockView::table(caption, &columns, rows.collect())
+}
+
+/// Loading, prompt, generation, and the spread of single tokens.
+pub(super) fn latency(evidence: Evidence<'_>) -> SectionView {
+    let mut blocks = Vec::new();
+    blocks.extend(evidence.figures(|name| name == "token-latency"));
+    blocks.push(BlockView::table(
+        "Latency by phase",
+        &[("Phase", false), ("Default", true), ("Tuned", true)],
+        phases(evidence),
+    ));
+    blocks.push(BlockView::text(
+        "Prompt and generation are times for the workload's own token counts. Sampling, tokenizing \
+         and HTTP are not part of this version's measurement.",
+    ));
+    SectionView::of("latency", "Latency by phase", blocks)
+}
+
+fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
+    let Findings { baseline, best, .. } = evidence.findings;
+    let tuned = summary::has_tuned(evidence.findings);
+    let load = |candidate: &crate::model::Candidate| {
+        let cited = evidence.trials.iter().filter(|trial| candidate.evidence.contains(&trial.id));
+        let times = cited.filter_map(|trial| match &trial.outcome {
+            crate::model::Outcome::Measured(measured) => measured.transition.load_ns,
+            _ => None,
+        });
+        let last: Option<u64> = times.last();
+        last.map_or_else(CellView::none, |ns| CellView::plain(format::seconds(ns as f64 / 1e9)))
+    };
+    let at = |candidate: &crate::model::Candidate, phase| {
+        let rate = match phase {
+            Phase::Prefill => candidate.prefill_tok_per_s,
+            Phase::Decode => candidate.decode_tok_per_s,
+        };
+        rate.map_or_else(CellView::none, |rate| format::rate(&rate).into())
+    };
+    let first = |candidate: &crate::model::Candidate| {
+        candidate.ttft_s.map_or_else(CellView::none, |time| format::duration(&time).into())
+    };
+    let pair = |name: &str, cell: &dyn Fn(&crate::model::Candidate) -> CellView| {
+        let right = if tuned { cell(best) } else { CellView::none() };
+        vec![CellView::plain(name), cell(baseline), right]
+    };
+    vec![
+        pair("Loading the model, last time", &load),
+        pair("Prefill", &|c| at(c, Phase::Prefill)),
+        pair("First token", &first),
+        pair("Decode", &|c| at(c, Phase::Decode)),
+    ]
+}

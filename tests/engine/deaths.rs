@@ -1,0 +1,144 @@
+//! Whatever becomes of a worker is an answer, and the next job finds a new one.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use autotune_engine::api::{Engine, Failure, Job};
+use autotune_engine::worker::{WorkerEngine, WorkerOptions};
+use rustix::process::{Signal, kill_process};
+
+use super::{Bench, PATIENCE};
+
+/// A job that ends only with its worker.
+fn endless(bench: &Bench) -> Job {
+    let mut job = bench.job();
+    job.work.repetitions = u32::MAX;
+    job
+}
+
+/// Sends a signal into the middle of a job.
+fn strike(bench: &mut Bench, signal: Signal, deadline: Duration) -> Failure {
+    bench.run(&bench.job());
+    let (worker, job) = (bench.worker(), endless(bench));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // Before or after the job has reached the worker: it never ends by itself.
+            thread::sleep(Duration::from_millis(100));
+            kill_process(worker, signal).unwrap();
+        });
+        bench.engine.run(&job, deadline).unwrap_err()
+    })
+}
+
+fn goes_on(bench: &mut Bench) {
+    let run = bench.run(&bench.job());
+    assert!(run.transition.process_ns.is_some(), "a new worker was started");
+}
+
+#[test]
+fn a_worker_that_crashes_in_the_middle_of_a_job_names_its_signal() {
+    let mut bench = Bench::new();
+    let failure = strike(&mut bench, Signal::ILL, PATIENCE);
+    let Failure::Crashed { signal, reason, log, .. } = failure else { panic!("{failure}") };
+    assert_eq!(signal, Some(Signal::ILL.as_raw()));
+    assert!(reason.contains("SIGILL"), "{reason}");
+    assert!(!log.is_empty());
+    goes_on(&mut bench);
+}
+
+#[test]
+fn a_worker_that_is_killed_points_at_memory() {
+    let mut bench = Bench::new();
+    let failure = strike(&mut bench, Signal::KILL, PATIENCE);
+    assert!(matches!(failure, Failure::OutOfMemory { .. }), "{failure}");
+    goes_on(&mut bench);
+}
+
+#[test]
+fn a_worker_that_hangs_is_ended_at_the_deadline() {
+    let mut bench = Bench::new();
+    let failure = strike(&mut bench, Signal::STOP, Duration::from_millis(1500));
+    assert!(matches!(failure, Failure::TimedOut { deadline_ms: 1500, .. }), "{failure}");
+    goes_on(&mut bench);
+}
+
+#[test]
+fn a_worker_that_died_between_jobs_is_replaced_by_the_one_after() {
+    let mut bench = Bench::new();
+    bench.run(&bench.job());
+    kill_process(bench.worker(), Signal::ABORT).unwrap();
+    let failure = bench.engine.run(&bench.job(), PATIENCE).unwrap_err();
+    assert!(matches!(failure, Failure::Crashed { signal: Some(6), .. }), "{failure}");
+    goes_on(&mut bench);
+}
+
+#[test]
+fn a_nan_among_the_logits_is_no_result() {
+    let mut bench = Bench::new();
+    super::model::write(&bench.file("tiny.gguf"), true);
+    let failure = bench.engine.run(&bench.job(), PATIENCE).unwrap_err();
+    assert!(matches!(failure, Failure::Invalid { .. }), "{failure}");
+    super::model::write(&bench.file("tiny.gguf"), false);
+    let run = bench.run(&bench.job());
+    assert!(run.transition.load_ns.is_some(), "a file written anew is loaded anew");
+}
+
+#[test]
+fn a_worker_without_a_parent_ends_even_while_it_computes() {
+    let bench = Bench::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_autotune"))
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let variant = Bench::new().engine.best_variant(&bench.file("tiny.gguf")).unwrap();
+    let mut job = endless(&bench);
+    job.setting.process.isa_variant = Some(variant);
+    let process = serde_json::to_string(&job.setting.process).unwrap();
+    let job = serde_json::to_string(&job).unwrap();
+    writeln!(input, "{{\"id\":1,\"ask\":{{\"start\":{process}}}}}").unwrap();
+    let mut started = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut started).unwrap();
+    assert!(started.contains("started"), "{started}");
+    writeln!(input, "{{\"id\":2,\"ask\":{{\"run\":{job}}}}}").unwrap();
+    drop(input);
+    child.wait().unwrap();
+}
+
+/// A program that says this in place of a worker.
+fn impostor(script: &str) -> Failure {
+    let bench = Bench::new();
+    let program = bench.file("impostor");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut engine = WorkerEngine::new(&program, WorkerOptions::default());
+    engine.run(&bench.job(), Duration::from_secs(20)).unwrap_err()
+}
+
+#[test]
+fn whatever_is_not_the_protocol_is_a_crash() {
+    for script in [
+        "echo hello",
+        "echo '{\"id\":9,\"answer\":{\"Ok\":\"started\"}}'; sleep 60",
+        "tr '\\0' x < /dev/zero",
+        "printf '{\"id\":1,'",
+        "exit 3",
+        "sleep 60 & echo '[]'",
+    ] {
+        let failure = impostor(script);
+        assert!(matches!(failure, Failure::Crashed { .. }), "{script}: {failure}");
+    }
+}
+
+#[test]
+fn an_answer_to_another_question_is_refused() {
+    let failure = impostor("echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
+    assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
+}
