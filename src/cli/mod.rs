@@ -8,6 +8,7 @@ mod engine;
 mod exit;
 mod global;
 mod man;
+mod report;
 mod spelling;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Verb {
     Bench(Box<bench::Arguments>),
     Completions(completions::Arguments),
     Man(man::Arguments),
+    Report(report::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -71,5 +73,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
+        Verb::Report(arguments) => report::run(arguments, printer),
     }
 }
