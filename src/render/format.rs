@@ -54,6 +54,9 @@ pub(super) fn ratio(value: f64) -> String {
         return format!("{}×", three(value));
     }
     let percent = (value - 1.0) * 100.0;
+    if !percent.is_finite() {
+        return "–".into();
+    }
     let digits = if percent.abs() >= 9.95 { 0 } else { 1 };
     let text = format!("{:.digits$}", percent.abs());
     let sign = match percent {
@@ -67,7 +70,10 @@ pub(super) fn ratio(value: f64) -> String {
 /// A share of one as a percentage.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    let digits = if percent.abs() >= 9.95 { 0 } else { 1 };
+    if !percent.is_finite() {
+        return "–".into();
+    }
+    let digits = if percent.abs() >= 9.95 || percent.fract() == 0.0 { 0 } else { 1 };
     format!("{percent:.digits$} %")
 }
 

@@ -53,7 +53,8 @@ pub(super) fn model_name(model: &ModelCard) -> String {
 
 fn facts(machine: &Value, plan: &Plan) -> Vec<FactView> {
     let model = &plan.model;
-    let kind = model.types.first().map_or(String::new(), |share| format!(", mostly {}", share.name));
+    let kind =
+        model.types.first().map_or(String::new(), |share| format!(", mostly {}", share.name));
     let workload = &plan.workload;
     let depth = match workload.depth {
         0 => String::new(),
@@ -117,7 +118,10 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
         row("Between tokens, p99", |c| percentile(c.itl_p99_s, "needs 299 tokens"), None),
         row(
             "Memory, peak",
-            |c| c.peak_resident_bytes.map_or_else(CellView::none, |b| CellView::plain(b.to_string())),
+            |c| {
+                c.peak_resident_bytes
+                    .map_or_else(CellView::none, |b| CellView::plain(b.to_string()))
+            },
             None,
         ),
     ]

@@ -73,7 +73,12 @@ impl Sensors for Counters {
 pub(super) fn here(machine: &Machine) -> Here {
     let cores = machine.cpu.cores.unwrap_or(1);
     let online = machine.cpu.threads_online.unwrap_or(cores);
-    let free: Vec<Bytes> = machine.gpus.iter().filter_map(|gpu| gpu.free_bytes).collect();
+    let free: Vec<Bytes> = machine
+        .gpus
+        .iter()
+        .filter(|gpu| gpu.backend.is_some() && gpu.integrated != Some(true))
+        .filter_map(|gpu| gpu.free_bytes)
+        .collect();
     Here {
         physical_cores: machine.fast_cores().unwrap_or(cores),
         online_threads: online,
@@ -85,23 +90,25 @@ pub(super) fn here(machine: &Machine) -> Here {
 
 /// The machine document of a simulated machine.
 fn simulated_machine(world: &World) -> Machine {
-    let machine = world.machine;
-    let threads = machine.cores * machine.smt;
-    let document = json!({
-        "schema": "autotune.machine/1",
-        "tool_version": env!("CARGO_PKG_VERSION"),
-        "provenance": "simulated",
-        "cpu": {
-            "model": world.name, "cores": machine.cores, "threads": threads,
-            "threads_online": threads, "threads_allowed": threads, "smt": machine.smt,
-        },
-        "memory": {
-            "total_bytes": machine.memory_bytes, "available_bytes": machine.memory_bytes,
-        },
-        "limits": { "usable_threads": machine.usable_threads.unwrap_or(threads) },
-        "gpus": [],
-    });
-    serde_json::from_value(document).expect("the document has the contract's names")
+    let spec = world.machine;
+    let threads = spec.cores * spec.smt;
+    let mut machine = Machine {
+        schema: Machine::SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        captured_at: super::now(),
+        provenance: Provenance::Simulated,
+        ..Machine::default()
+    };
+    machine.cpu.model = Some(world.name.clone());
+    machine.cpu.cores = Some(spec.cores);
+    machine.cpu.threads = Some(threads);
+    machine.cpu.threads_online = Some(threads);
+    machine.cpu.threads_allowed = Some(threads);
+    machine.cpu.smt = Some(spec.smt);
+    machine.memory.total_bytes = Some(Bytes(spec.memory_bytes));
+    machine.memory.available_bytes = Some(Bytes(spec.memory_bytes));
+    machine.limits.usable_threads = Some(spec.usable_threads.unwrap_or(threads));
+    machine
 }
 
 /// The model card of a simulated machine, where every file is the one model it has.
@@ -138,25 +145,24 @@ fn simulated_model(world: &World, typed: &str) -> ModelCard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Gpu, GpuBackend};
 
     #[test]
-    fn a_hybrid_processor_counts_its_performance_cores() {
-        let machine = |kinds: Value| -> Machine {
-            serde_json::from_value(json!({
-                "schema": "autotune.machine/1",
-                "cpu": {"cores": 14, "threads_online": 20, "kinds": kinds},
-                "limits": {"usable_threads": 12},
-                "gpus": [{"free_bytes": 5}, {"free_bytes": 7}, {"free_bytes": null}],
-            }))
-            .unwrap()
+    fn only_cards_that_the_engine_drives_count_as_memory() {
+        let gpu = |backend, free: u64, integrated| Gpu {
+            backend,
+            free_bytes: Some(Bytes(free)),
+            integrated: Some(integrated),
+            ..Gpu::default()
         };
-        let kinds =
-            json!([{"name": "performance", "cores": 6}, {"name": "efficiency", "cores": 8}]);
-        let hybrid = here(&machine(kinds));
-        assert_eq!((hybrid.physical_cores, hybrid.online_threads), (6, 20));
-        assert_eq!((hybrid.usable_threads, hybrid.gpu_memory), (12, Some(Bytes(12))));
-        assert_eq!(hybrid.available_memory, None);
-        let uniform = here(&machine(json!([{"name": "uniform", "cores": 14}])));
-        assert_eq!(uniform.physical_cores, 14);
+        let mut machine = Machine::default();
+        assert_eq!((here(&machine).physical_cores, here(&machine).usable_threads), (1, 1));
+        machine.gpus = vec![
+            gpu(None, 1, false),
+            gpu(Some(GpuBackend::Cuda), 20, false),
+            gpu(Some(GpuBackend::Cuda), 300, false),
+            gpu(Some(GpuBackend::Vulkan), 4000, true),
+        ];
+        assert_eq!(here(&machine).gpu_memory, Some(Bytes(320)));
     }
 }

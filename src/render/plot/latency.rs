@@ -42,7 +42,7 @@ pub(super) fn plot(trials: &[Trial], findings: &Findings) -> Option<Plot> {
         label: "share of tokens at most this late".into(),
         low: 0.0,
         high: 1.0,
-        ticks: shares.map(|share| (share, format::percent(share).replace("0.0", "0"))).to_vec(),
+        ticks: shares.map(|share| (share, format::percent(share))).to_vec(),
     };
     let svg = plane::draw(LAYOUT, &x, &y, |plane| {
         for (_, times, ink) in &series {

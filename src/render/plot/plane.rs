@@ -53,12 +53,7 @@ pub(super) struct Plane<'a> {
 }
 
 /// Draws a plane and what `body` puts on it.
-pub(super) fn draw(
-    layout: Layout,
-    x: &Axis,
-    y: &Axis,
-    body: impl FnOnce(&Plane<'_>),
-) -> String {
+pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<'_>)) -> String {
     let mut svg = String::new();
     {
         let size = ((layout.width * FINE) as u32, (layout.height * FINE) as u32);
@@ -78,11 +73,8 @@ pub(super) fn draw(
         body(&plane);
         drawn(plane.root.present());
     }
-    let coarse = format!(
-        "width=\"{}\" height=\"{}\" viewBox",
-        layout.width * FINE,
-        layout.height * FINE
-    );
+    let coarse =
+        format!("width=\"{}\" height=\"{}\" viewBox", layout.width * FINE, layout.height * FINE);
     let fine = format!("width=\"{}\" height=\"{}\" viewBox", layout.width, layout.height);
     theme::themed(svg.replacen(&coarse, &fine, 1))
 }
@@ -102,7 +94,12 @@ impl Plane<'_> {
             self.text((self.x.0, *value), (-8, 0), words, Ink::Muted, Anchor::Right);
         }
         let layout = self.layout;
-        self.at((layout.width - layout.right, layout.height - 8), &x.label, Ink::Muted, Anchor::Right);
+        self.at(
+            (layout.width - layout.right, layout.height - 8),
+            &x.label,
+            Ink::Muted,
+            Anchor::Right,
+        );
         self.at((8, 11), &y.label, Ink::Muted, Anchor::Left);
     }
 
@@ -122,10 +119,8 @@ impl Plane<'_> {
     pub(super) fn bar(&self, from: (f64, f64), to: (f64, f64), half_px: i32, ink: Ink) {
         let (a, b) = (self.place(from), self.place(to));
         let (left, right) = (a.0.min(b.0), a.0.max(b.0).max(a.0.min(b.0) + FINE));
-        let corners = [
-            (left, a.1.min(b.1) - half_px * FINE),
-            (right, a.1.max(b.1) + half_px * FINE),
-        ];
+        let corners =
+            [(left, a.1.min(b.1) - half_px * FINE), (right, a.1.max(b.1) + half_px * FINE)];
         drawn(self.root.draw(&Rectangle::new(corners, ink.key().filled())));
     }
 

@@ -77,12 +77,13 @@ pub(super) fn themed(mut svg: String) -> String {
 
 /// Rules for the classes: light first, dark where it is preferred on a screen.
 pub(super) fn style_sheet() -> String {
-    let rules = |pick: fn((&'static str, &'static str, &'static str)) -> (&'static str, &'static str)| {
-        ALL.iter().fold(String::new(), |text, ink| {
-            let (name, colour) = pick(ink.colours());
-            text + &format!(".ps-{name}{{stroke:{colour}}}.pf-{name}{{fill:{colour}}}")
-        })
-    };
+    let rules =
+        |pick: fn((&'static str, &'static str, &'static str)) -> (&'static str, &'static str)| {
+            ALL.iter().fold(String::new(), |text, ink| {
+                let (name, colour) = pick(ink.colours());
+                text + &format!(".ps-{name}{{stroke:{colour}}}.pf-{name}{{fill:{colour}}}")
+            })
+        };
     format!(
         "{}\n@media screen and (prefers-color-scheme:dark){{{}}}",
         rules(|(name, light, _)| (name, light)),

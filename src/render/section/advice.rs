@@ -56,17 +56,22 @@ pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
         ));
     }
     if plan.model.synthetic {
-        items.push(item("Medium", "sweep the real model file; the weights measured here are random"));
+        items.push(item(
+            "Medium",
+            "sweep the real model file; the weights measured here are random",
+        ));
     }
-    items.push(item("If needed", "sweep a smaller quantization of the model, and judge its quality"));
+    items.push(item(
+        "If needed",
+        "sweep a smaller quantization of the model, and judge its quality",
+    ));
     SectionView::of("actions", "Recommended actions", vec![BlockView::List { items }])
 }
 
 /// What to run with, watch, and when to tune again.
 pub(super) fn production(evidence: Evidence<'_>) -> SectionView {
     let (plan, findings) = (evidence.plan, evidence.findings);
-    let chosen =
-        if summary::recommended(findings) { &findings.best } else { &findings.baseline };
+    let chosen = if summary::recommended(findings) { &findings.best } else { &findings.baseline };
     let threads = &chosen.setting.threads;
     let mut items = vec![item(
         "Threads",
@@ -80,7 +85,10 @@ pub(super) fn production(evidence: Evidence<'_>) -> SectionView {
     if let Some(peak) = chosen.peak_resident_bytes {
         items.push(item(
             "Memory",
-            format!("{peak} was the largest resident set at a context of {}", chosen.setting.context.context),
+            format!(
+                "{peak} was the largest resident set at a context of {}",
+                chosen.setting.context.context
+            ),
         ));
     }
     let hardware = match chosen.setting.load.gpu_layers {
@@ -129,10 +137,14 @@ pub(super) fn validation(evidence: Evidence<'_>) -> SectionView {
         && a.context.type_v == b.context.type_v
         && a.context.context == b.context.context;
     let quality = match same_numbers {
-        true => "Accuracy: weights, KV cache type and context are those of the default; results \
-                 may differ in the last bits of rounding",
-        false => "Accuracy: KV cache type or context differ from the default, and quality was not \
-                  measured",
+        true => {
+            "Accuracy: weights, KV cache type and context are those of the default; results \
+                 may differ in the last bits of rounding"
+        }
+        false => {
+            "Accuracy: KV cache type or context differ from the default, and quality was not \
+                  measured"
+        }
     };
     let items = vec![
         check(pairs.is_some(), compared),
@@ -155,7 +167,9 @@ pub(super) fn commands(evidence: Evidence<'_>) -> SectionView {
     if summary::has_tuned(findings) {
         let (server, cli) = match summary::recommended(findings) {
             true => ("llama-server, tuned", "llama-cli, tuned"),
-            false => ("llama-server, best seen but not proven", "llama-cli, best seen but not proven"),
+            false => {
+                ("llama-server, best seen but not proven", "llama-cli, best seen but not proven")
+            }
         };
         blocks.push(code(best, Tool::LlamaServer, server));
         blocks.push(code(best, Tool::LlamaCli, cli));

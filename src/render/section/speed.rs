@@ -23,7 +23,8 @@ pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
         columns.extend([("Tuned", true), ("Speed, paired", true)]);
     }
     columns.push(("Target", true));
-    let table = BlockView::table("Metrics of the default and the tuned setting", &columns, rows.collect());
+    let table =
+        BlockView::table("Metrics of the default and the tuned setting", &columns, rows.collect());
     SectionView::of(
         "metrics",
         "Default and tuned",
