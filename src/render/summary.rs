@@ -102,9 +102,9 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
     };
     let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
         name,
-        default: cell(&findings.baseline).citing(&findings.baseline.evidence),
+        default: cell(&findings.baseline),
         tuned: match has_tuned(findings) {
-            true => cell(&findings.best).citing(&findings.best.evidence),
+            true => cell(&findings.best),
             false => CellView::none(),
         },
         change: compared(change),

@@ -60,7 +60,7 @@ pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let inner = (
             layout.left * FINE..(layout.width - layout.right) * FINE,
-            layout.top * FINE..(layout.height - layout.bottom) * FINE,
+            (layout.height - layout.bottom) * FINE..layout.top * FINE,
         );
         let plane = Plane {
             coordinates: Cartesian2d::new(x.low..x.high, y.low..y.high, inner),
@@ -293,6 +293,22 @@ pub(super) fn labelled(ticks: &[f64]) -> Vec<(f64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_higher_and_further_right() {
+        let axis = || Axis { label: String::new(), low: 0.0, high: 10.0, ticks: Vec::new() };
+        let layout = Layout { width: 100, height: 100, left: 10, right: 10, top: 10, bottom: 10 };
+        let centre = |x, y| {
+            let svg = draw(layout, &axis(), &axis(), |plane| plane.dot((x, y), 2, Ink::Text));
+            let read = |name: &str| -> i32 {
+                let rest = svg.split(name).nth(1).unwrap();
+                rest.split('"').next().unwrap().parse().unwrap()
+            };
+            (read("cx=\""), read("cy=\""))
+        };
+        let (low, high) = (centre(1.0, 1.0), centre(9.0, 9.0));
+        assert!(high.0 > low.0 && high.1 < low.1, "{low:?} {high:?}");
+    }
 
     #[test]
     fn marks_are_round_and_inside() {
