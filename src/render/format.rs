@@ -51,7 +51,7 @@ pub(super) fn ratio(value: f64) -> String {
     if !percent.is_finite() {
         return "–".into();
     }
-    let digits = if percent.abs() >= 9.95 { 0 } else { 1 };
+    let digits = usize::from(percent.abs() < 9.95);
     let text = format!("{:.digits$}", percent.abs());
     let sign = match percent {
         _ if text.trim_start_matches(['0', '.']).is_empty() => "±",
@@ -67,7 +67,7 @@ pub(super) fn percent(share: f64) -> String {
     if !percent.is_finite() {
         return "–".into();
     }
-    let digits = if percent.abs() >= 9.95 || percent.fract() == 0.0 { 0 } else { 1 };
+    let digits = usize::from(percent.abs() < 9.95 && percent.fract() != 0.0);
     format!("{percent:.digits$} %")
 }
 

@@ -103,10 +103,7 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
     let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
         name,
         default: cell(&findings.baseline),
-        tuned: match has_tuned(findings) {
-            true => cell(&findings.best),
-            false => CellView::none(),
-        },
+        tuned: if has_tuned(findings) { cell(&findings.best) } else { CellView::none() },
         change: compared(change),
     };
     vec![

@@ -56,7 +56,7 @@ pub(super) struct Plane<'a> {
 pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<'_>)) -> String {
     let mut svg = String::new();
     {
-        let size = ((layout.width * FINE) as u32, (layout.height * FINE) as u32);
+        let size = ((layout.width * FINE).unsigned_abs(), (layout.height * FINE).unsigned_abs());
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let inner = (
             layout.left * FINE..(layout.width - layout.right) * FINE,
@@ -111,7 +111,7 @@ impl Plane<'_> {
     /// A line through points.
     pub(super) fn line(&self, points: &[(f64, f64)], ink: Ink, width_px: i32) {
         let points: Vec<_> = points.iter().map(|point| self.place(*point)).collect();
-        let style = ink.key().stroke_width((width_px * FINE) as u32);
+        let style = ink.key().stroke_width((width_px * FINE).unsigned_abs());
         drawn(self.root.draw(&PathElement::new(points, style)));
     }
 
@@ -196,9 +196,9 @@ impl Plane<'_> {
             Anchor::Right => HPos::Right,
         };
         // The SVG backend divides font sizes by 1.24.
-        let size = f64::from(FONT_PX * FINE) * 1.24;
+        let font = f64::from(FONT_PX * FINE) * 1.24;
         let key = ink.key();
-        let style = TextStyle::from(("sans-serif", size).into_font())
+        let style = TextStyle::from(("sans-serif", font).into_font())
             .color(&key)
             .pos(Pos::new(side, VPos::Center));
         drawn(self.root.draw(&Text::new(words.to_owned(), at, style)));

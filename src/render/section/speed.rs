@@ -203,11 +203,11 @@ fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     let tuned = summary::has_tuned(evidence.findings);
     let load = |candidate: &crate::model::Candidate| {
         let cited = evidence.trials.iter().filter(|trial| candidate.evidence.contains(&trial.id));
-        let times = cited.filter_map(|trial| match &trial.outcome {
+        let mut times = cited.rev().filter_map(|trial| match &trial.outcome {
             crate::model::Outcome::Measured(measured) => measured.transition.load_ns,
             _ => None,
         });
-        let last: Option<u64> = times.last();
+        let last: Option<u64> = times.next();
         last.map_or_else(CellView::none, |ns| CellView::plain(format::seconds(ns as f64 / 1e9)))
     };
     let at = |candidate: &crate::model::Candidate, phase| {
