@@ -142,8 +142,15 @@ fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit, Stop> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let written = tempfile::Builder::new()
-        .prefix(".report-")
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".report-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any file the user makes: the system takes the umask off.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let written = builder
         .tempfile_in(folder)
         .and_then(|mut file| file.write_all(text.as_bytes()).map(|()| file))
         .and_then(|file| file.persist(output).map_err(|error| error.error));

@@ -25,7 +25,7 @@ pub(super) fn escaped(text: &str) -> String {
             }
             // Our own sentences set names in backticks; an odd one would open a span.
             '`' if letters.iter().filter(|c| **c == '`').count() % 2 == 1 => {
-                escaped.push_str("\\`")
+                escaped.push_str("\\`");
             }
             '#' | '+' | '-' if place == 0 && !beside(Some(1)) => {
                 escaped.push('\\');

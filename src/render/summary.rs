@@ -102,11 +102,8 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
     };
     let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
         name,
-        default: cell(&findings.baseline).citing(&findings.baseline.evidence),
-        tuned: match has_tuned(findings) {
-            true => cell(&findings.best).citing(&findings.best.evidence),
-            false => CellView::none(),
-        },
+        default: cell(&findings.baseline),
+        tuned: if has_tuned(findings) { cell(&findings.best) } else { CellView::none() },
         change: compared(change),
     };
     vec![

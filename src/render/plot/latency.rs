@@ -84,6 +84,11 @@ fn token_ms(trials: &[Trial], candidate: &Candidate) -> Vec<f64> {
 }
 
 /// The time that this share of tokens does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a length is a whole number within it"
+)]
 fn at_share(ascending: &[f64], share: f64) -> f64 {
     let last = ascending.len() - 1;
     ascending[((ascending.len() as f64 * share).ceil() as usize).saturating_sub(1).min(last)]

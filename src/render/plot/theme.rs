@@ -64,7 +64,7 @@ pub(super) fn themed(mut svg: String) -> String {
         let (name, light, _) = ink.colours();
         let RGBColor(r, g, b) = ink.key();
         let key = format!("#{r:02X}{g:02X}{b:02X}");
-        let dash = if ink == Ink::Dashed { " stroke-dasharray=\"20 16\"" } else { "" };
+        let dash = if ink == Ink::Dashed { " stroke-dasharray=\"40 32\"" } else { "" };
         svg = svg.replace(
             &format!("stroke=\"{key}\""),
             &format!("stroke=\"{light}\"{dash} class=\"ps-{name}\""),

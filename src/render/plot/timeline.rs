@@ -44,7 +44,7 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
         for (trial, at, rate) in &measured {
             match trial {
                 trial if trial.asked == plan.baseline => {
-                    plane.square((*at, *rate), 3, Ink::Default)
+                    plane.square((*at, *rate), 3, Ink::Default);
                 }
                 trial if trial.asked == findings.best.setting => {
                     plane.dot((*at, *rate), 4, Ink::Tuned);
