@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use autotune_engine::api::{Bytes, Clock, Engine, SystemClock};
 use autotune_engine::sim::World;
-use serde_json::json;
 
 use crate::cli::engine::OpenEngine;
 use crate::cli::{Printer, Stop, model};
 use crate::detect;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{Machine, ModelCard};
+use crate::model::{Machine, ModelCard, Provenance};
 use crate::plan::Here;
 
 /// Everything that is outside of a sweep.
