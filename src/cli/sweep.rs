@@ -27,6 +27,7 @@ use place::Place;
 
 /// Find the settings that run a model best here, and prove it
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 What happens: the default setting (what llama-server would run here) and each knob's levels are
 visited in interleaved rounds, the best of them combined, the best few compared again, and the

@@ -75,6 +75,7 @@ impl Targets {
 #[must_use]
 pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work {
     let fitting = |rate: f64, seconds: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
         1_u32 << tokens.ilog2()
     };

@@ -105,8 +105,8 @@ impl Cost {
         let calibration = plan.protocol.calibration;
         let mut visits = Vec::new();
         let mut load_ms = calibration.map_or(0.0, |it| it.transition_ms as f64);
-        let measured = trials.iter().filter(|trial| trial.source == Source::Measured);
-        for trial in measured.clone() {
+        let measured = || trials.iter().filter(|trial| trial.source == Source::Measured);
+        for trial in measured() {
             let Outcome::Measured(run) = &trial.outcome else { continue };
             let load = [run.transition.process_ns, run.transition.load_ns];
             let load = load.into_iter().flatten().sum::<u64>() as f64 / 1e6;
@@ -117,7 +117,7 @@ impl Cost {
         Self {
             visit_ms: median(&visits).unwrap_or(first),
             load_ms,
-            loaded: measured.last().map(|trial| trial.asked.clone()),
+            loaded: measured().next_back().map(|trial| trial.asked.clone()),
         }
     }
 
