@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use autotune::model::{Outcome, Purpose, Source, Trial};
 use autotune::store::RunDirectory;
@@ -105,7 +105,7 @@ fn work() -> Work {
 }
 
 /// A run directory with the smallest documents that the contract allows.
-fn run_directory(path: &PathBuf) -> RunDirectory {
+fn run_directory(path: &Path) -> RunDirectory {
     let read = |name: &str| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/documents").join(name);
         std::fs::read_to_string(file).expect("part of the project")

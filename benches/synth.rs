@@ -36,8 +36,10 @@ fn main() {
         }
         let size = std::fs::metadata(&model).expect("just written").len();
         let (write, copy) = (median(written), median(copied));
-        let rate =
-            |time: Duration| format!("{}/s", Bytes((size as f64 / time.as_secs_f64()) as u64));
+        let rate = |time: Duration| {
+            let bytes = u128::from(size) * 1_000_000 / time.as_micros().max(1);
+            format!("{}/s", Bytes(u64::try_from(bytes).unwrap_or(u64::MAX)))
+        };
         let ratio = copy.as_secs_f64() / write.as_secs_f64();
         let name = format!("{shape} x{layers} {quant}");
         let size = Bytes(size).to_string();

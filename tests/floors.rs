@@ -63,6 +63,8 @@ impl fmt::Display for Breach {
 #[derive(Default)]
 struct Reader {
     paths: Vec<SourcePath>,
+    /// Names of modules in files of their own that are compiled for tests only.
+    test_modules: Vec<String>,
 }
 
 impl Reader {
@@ -80,6 +82,9 @@ impl Reader {
                 self.read(body, in_test || test_item, inline_depth + 1);
                 (at, test_item) = (at + 3, false);
                 continue;
+            }
+            if let Some(name) = outer_module(&tokens, at).filter(|_| test_item) {
+                self.test_modules.push(name);
             }
             match &tokens[at] {
                 TokenTree::Group(group) => {
@@ -181,11 +186,34 @@ fn inline_module(tokens: &[TokenTree], at: usize) -> Option<TokenStream> {
     }
 }
 
-/// The paths of one source text.
-fn paths(text: &str) -> Vec<SourcePath> {
+/// The name in `mod name;`.
+fn outer_module(tokens: &[TokenTree], at: usize) -> Option<String> {
+    match (tokens.get(at)?, tokens.get(at + 1)?) {
+        (TokenTree::Ident(word), TokenTree::Ident(name)) if word == "mod" => {
+            punct(tokens, at + 2, ';').then(|| name.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// What is read from one source text.
+fn read(text: &str) -> Reader {
     let mut reader = Reader::default();
     reader.read(text.parse().expect("the compiler has accepted it"), false, 0);
-    reader.paths
+    reader
+}
+
+/// Modules in files of their own that are compiled for tests only.
+fn test_modules(files: &[(String, String)]) -> Vec<Vec<String>> {
+    let mut modules = Vec::new();
+    for (file, text) in files {
+        for name in read(text).test_modules {
+            let mut module = module_of(file);
+            module.push(name);
+            modules.push(module);
+        }
+    }
+    modules
 }
 
 /// Modules from the crate's root to a file: `src/model/card.rs` is `["model", "card"]`.
@@ -216,14 +244,15 @@ fn floor(module: &str) -> Option<u8> {
 }
 
 /// Checks one file of the `autotune` package.
-fn check(file: &str, text: &str) -> Vec<Breach> {
+fn check(file: &str, text: &str, test_modules: &[Vec<String>]) -> Vec<Breach> {
     let module = module_of(file);
     let Some(own) = module.first() else { return Vec::new() };
     let Some(own_floor) = floor(own) else {
         return vec![breach(file, 1, format!("`{own}` stands on no floor of tests/floors.rs"))];
     };
+    let for_tests = test_modules.iter().any(|tests| module.starts_with(tests));
     let mut found = Vec::new();
-    for path in paths(text) {
+    for path in read(text).paths {
         let target = top_module(&path, module.len());
         if let Some(target) = target.filter(|target| target != own)
             && let Some(target_floor) = floor(target)
@@ -233,7 +262,7 @@ fn check(file: &str, text: &str) -> Vec<Breach> {
             let what = format!("`{own}` imports {way} from `{target}`");
             found.push(breach(file, path.line, what));
         }
-        if !path.in_test {
+        if !path.in_test && !for_tests {
             found.extend(outside(own, &path).map(|what| breach(file, path.line, what)));
         }
     }
@@ -328,7 +357,9 @@ fn assert_none(breaches: &[Breach]) {
 fn imports_go_downward_and_only_cli_speaks() {
     let files = sources("src");
     assert!(files.len() > FLOORS.len(), "only {} files were found", files.len());
-    let breaches: Vec<Breach> = files.iter().flat_map(|(file, text)| check(file, text)).collect();
+    let tests = test_modules(&files);
+    let breaches: Vec<Breach> =
+        files.iter().flat_map(|(file, text)| check(file, text, &tests)).collect();
     assert_none(&breaches);
 }
 
@@ -366,7 +397,7 @@ fn a_wrong_arrow_is_caught_in_every_spelling() {
         ("src/measure/mod.rs", "matches!(x, crate::sweep::Event::Done)", "`sweep`"),
         ("src/nowhere/mod.rs", "", "no floor"),
     ] {
-        let found = check(file, text);
+        let found = check(file, text, &[]);
         assert!(found.len() == 1 && found[0].what.contains(wanted), "{text}: {found:?}");
     }
 }
@@ -382,7 +413,7 @@ fn a_right_arrow_is_left_alone() {
         ("src/plan/mod.rs", "#[cfg(test)] mod tests { fn f() { println!(\"{:?}\", 1); } }"),
         ("src/lib.rs", "pub mod cli;"),
     ] {
-        assert_eq!(check(file, text), [], "{text}");
+        assert_eq!(check(file, text, &[]), [], "{text}");
     }
 }
 
@@ -397,8 +428,20 @@ fn speaking_outside_cli_is_caught() {
         ("src/measure/mod.rs", "use autotune_engine::llama::Model;"),
         ("src/measure/mod.rs", "use autotune_engine::{api::Job, worker::WorkerEngine};"),
     ] {
-        assert_eq!(check(file, text).len(), 1, "{text}: {:?}", check(file, text));
+        assert_eq!(check(file, text, &[]).len(), 1, "{text}: {:?}", check(file, text, &[]));
     }
+}
+
+#[test]
+fn a_test_module_in_a_file_of_its_own_is_known() {
+    let parent = "mod a; #[cfg(test)] mod tests; mod b;";
+    let tests = test_modules(&[("src/sweep/mod.rs".to_owned(), parent.to_owned())]);
+    assert_eq!(tests, [["sweep", "tests"]]);
+    let text = "use autotune_engine::sim::World; fn f() { println!(); }";
+    assert_eq!(check("src/sweep/tests.rs", text, &tests), []);
+    assert_eq!(check("src/sweep/tests/more.rs", text, &tests), []);
+    assert_eq!(check("src/sweep/a.rs", text, &tests).len(), 2);
+    assert_eq!(check("src/sweep/tests.rs", "use crate::cli;", &tests).len(), 1);
 }
 
 #[test]

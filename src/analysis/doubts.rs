@@ -11,10 +11,9 @@ const DRIFT_VISITS: usize = 8;
 const DRIFT_P_VALUE: f64 = 0.01;
 /// Spread of one paired comparison above which small gains cannot be proven.
 const LOUD: f64 = 0.1;
-/// Correlation of neighbouring pairs above which their interval is too narrow.
+/// Correlation of neighbouring pairs above which their interval is too narrow, if chance alone
+/// (standard error `1 / sqrt(n)`) does not explain it.
 const DEPENDENT: f64 = 0.3;
-/// Pairs from which on that correlation means something.
-const DEPENDENCE_PAIRS: usize = 8;
 /// Doubts of single trials that are repeated for the whole.
 const TRIAL_CAVEATS: usize = 5;
 
@@ -124,8 +123,9 @@ fn dependence(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Vec<String>
         );
     }
     let (ratios, _) = log_speeds(&pairs, Part::Turn);
-    let correlation = lag_one_autocorrelation(&ratios).filter(|_| ratios.len() >= DEPENDENCE_PAIRS);
-    if let Some(correlation) = correlation.filter(|correlation| *correlation > DEPENDENT) {
+    let limit = DEPENDENT.max(2.0 / (ratios.len() as f64).sqrt());
+    let correlation = lag_one_autocorrelation(&ratios);
+    if let Some(correlation) = correlation.filter(|correlation| *correlation > limit) {
         doubts.push(format!(
             "neighbouring pairs of the confirmation resemble each other (correlation \
              {correlation:.2}), so its interval may be too narrow"

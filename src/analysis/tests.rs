@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::findings;
 use super::fixture::{CRASHING, FLAT, NOISY, QUIET, Sweep};
-use crate::model::{Findings, Level, Phase, Purpose, Source, Verdict};
+use crate::model::{Findings, Level, Outcome, Phase, Purpose, Source, Verdict};
 use crate::stats::Separation;
 
 fn judge(sweep: &Sweep) -> Findings {
@@ -138,6 +138,9 @@ fn a_search_that_was_cut_short_says_so_without_a_number() {
     let worse = slower.with("threads", &Level::Count(1));
     slower.pairs(Purpose::Finalist, &worse, 4);
     assert_eq!(judge(&slower).verdict, Verdict::KeepBaseline);
+    let better = slower.with("threads", &Level::Count(4));
+    slower.pairs(Purpose::Finalist, &better, 4);
+    assert!(matches!(judge(&slower).verdict, Verdict::Unconfirmed { .. }));
 }
 
 #[test]
@@ -238,6 +241,21 @@ fn pairs_in_one_order_only_are_doubted() {
     }
     let caveats = judge(&sweep).caveats;
     assert!(caveats.iter().any(|caveat| caveat.contains("in the same order")), "{caveats:?}");
+}
+
+#[test]
+fn pairs_that_depend_on_each_other_are_doubted() {
+    // Every visit takes what it took in truth, but half of the confirmation has a slower winner.
+    let mut sweep = Sweep::new(&QUIET.replace("_sd = 0.0", "_sd = 0.000_0"), 1);
+    let winner = sweep.with("threads", &Level::Count(4));
+    sweep.pairs(Purpose::Confirm, &winner, 16);
+    assert!(!judge(&sweep).caveats.iter().any(|caveat| caveat.contains("neighbouring")));
+    for trial in sweep.trials.iter_mut().filter(|trial| trial.asked == winner && trial.block < 8) {
+        let Outcome::Measured(measured) = &mut trial.outcome else { panic!("it ran") };
+        measured.samples[0].decode_ns += measured.samples[0].decode_ns / 2;
+    }
+    let caveats = judge(&sweep).caveats;
+    assert!(caveats.iter().any(|caveat| caveat.contains("neighbouring pairs")), "{caveats:?}");
 }
 
 #[test]

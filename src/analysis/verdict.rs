@@ -98,17 +98,19 @@ fn failed(trial: &Trial) -> bool {
     !matches!(trial.outcome, Outcome::Measured(_))
 }
 
-/// Whether something beat the baseline in the last phase that was reached, of the finals in their
-/// last block.
+/// Whether something beat the baseline in the last phase that was reached. The finals have enough
+/// blocks to ask for an interval; before them a median above the zone of indifference is a hope.
 fn looked_better(plan: &Plan, paced: &[Paced<'_>]) -> bool {
     let Some(reached) = paced.iter().map(|one| one.trial.purpose).max() else { return false };
-    let phase = || paced.iter().map(|one| one.trial).filter(|trial| trial.purpose == reached);
-    let last_block = phase().map(|trial| trial.block).max();
-    let survived = |trial: &&Trial| reached != Purpose::Finalist || Some(trial.block) == last_block;
-    phase().filter(survived).any(|trial| {
+    let zone = plan.protocol.indifference.ln_1p();
+    let last = paced.iter().map(|one| one.trial).filter(|trial| trial.purpose == reached);
+    last.filter(|trial| trial.asked != plan.baseline).any(|trial| {
         let pairs = pairs(paced, reached, &plan.baseline, &trial.asked);
-        let gain = median(&log_speeds(&pairs, Part::Turn).0);
-        trial.asked != plan.baseline
-            && gain.is_some_and(|gain| gain > plan.protocol.indifference.ln_1p())
+        let (ratios, _) = log_speeds(&pairs, Part::Turn);
+        if reached == Purpose::Finalist {
+            change(plan, &ratios).is_some_and(|it| it.separation == Separation::Faster)
+        } else {
+            median(&ratios).is_some_and(|gain| gain > zone)
+        }
     })
 }

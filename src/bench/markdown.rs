@@ -1,5 +1,7 @@
 //! The table people paste into issues: llama-bench's columns, widths and rounding.
 
+use std::path::PathBuf;
+
 use autotune_engine::api::Bytes;
 use serde_json::Value;
 
@@ -29,7 +31,7 @@ const fn column(field: &'static str, heading: &'static str, width: usize, side: 
 
 /// The columns for a grid: those everybody needs, and those in which tests differ from the default.
 pub(super) fn columns(grid: &Grid) -> Vec<Column> {
-    let usual = Grid::defaults(Default::default(), 0);
+    let usual = Grid::defaults(PathBuf::default(), 0);
     let optional = [
         (grid.isa_variants != usual.isa_variants, column("isa_variant", "isa", 14, Side::Left)),
         (grid.gpu_layers != usual.gpu_layers, column("n_gpu_layers", "ngl", 3, Side::Right)),

@@ -121,18 +121,17 @@ impl Record {
     }
 
     fn result(&self) -> Vec<(&'static str, Value)> {
-        let samples_ns = self.samples_ns();
-        let ns: Vec<f64> = samples_ns.iter().map(|ns| *ns as f64).collect();
-        let samples_ts = self.samples_ts();
-        let whole = |value: Option<f64>| value.map(|value| value.round() as u64);
+        let times = self.samples_ns();
+        let ns: Vec<f64> = times.iter().map(|ns| *ns as f64).collect();
+        let speeds = self.samples_ts();
         vec![
             ("test_time", json!(self.started_at)),
-            ("avg_ns", json!(whole(mean(&ns)))),
-            ("stddev_ns", json!(whole(deviation(&ns)))),
-            ("avg_ts", json!(mean(&samples_ts))),
-            ("stddev_ts", json!(deviation(&samples_ts))),
-            ("samples_ns", json!(samples_ns)),
-            ("samples_ts", json!(samples_ts)),
+            ("avg_ns", json!(mean(&ns).map(whole))),
+            ("stddev_ns", json!(deviation(&ns).map(whole))),
+            ("avg_ts", json!(mean(&speeds))),
+            ("stddev_ts", json!(deviation(&speeds))),
+            ("samples_ns", json!(times)),
+            ("samples_ts", json!(speeds)),
         ]
     }
 
@@ -206,6 +205,16 @@ fn backends(run: &Run) -> String {
         }
     }
     if names.is_empty() { "CPU".to_owned() } else { names.join(",") }
+}
+
+/// Whole nanoseconds, as llama-bench writes them.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "means and deviations of times are neither negative nor beyond a u64"
+)]
+fn whole(nanoseconds: f64) -> u64 {
+    nanoseconds.round() as u64
 }
 
 /// llama.cpp's number for a count of layers; -1 is all.

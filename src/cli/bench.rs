@@ -1,8 +1,7 @@
 //! The verb `bench`: one or several settings with llama-bench's flags, meaning and formats.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
@@ -10,7 +9,7 @@ use clap::Args;
 
 use super::engine::{self, EngineChoice};
 use super::{Exit, Printer, Stop, Verbosity};
-use super::{global, model};
+use super::{global, interrupt, model};
 use crate::bench::{
     Event, Format, Grid, ListError, Record, Session, Surroundings, Writer, numbers, pair,
     run as run_tests, words,
@@ -153,31 +152,16 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
             run_with(arguments, printer, tools)
         }
         None => {
-            let tools = Tools {
-                engine,
-                resolve: &model::resolve,
-                cores: physical_cores(),
-                surroundings: Surroundings { cpu: cpu_name(), gpus: Vec::new() },
+            let machine = crate::detect::machine(&crate::detect::live());
+            let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
+            let surroundings = Surroundings {
+                cpu: machine.cpu.model.clone(),
+                gpus: machine.gpus.iter().filter_map(|gpu| gpu.name.clone()).collect(),
             };
-            run_with(arguments, printer, tools)
+            let cores = machine.fast_cores().unwrap_or(1);
+            run_with(arguments, printer, Tools { engine, resolve: &resolve, cores, surroundings })
         }
     }
-}
-
-/// Physical cores, the default of llama-bench; 1 where the system does not tell.
-fn physical_cores() -> u32 {
-    sysinfo::System::physical_core_count()
-        .ok()
-        .and_then(|cores| u32::try_from(cores).ok())
-        .unwrap_or(1)
-}
-
-/// The processor's name for itself.
-fn cpu_name() -> Option<String> {
-    let mut system = sysinfo::System::new().ok()?;
-    system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
-    let name = system.cpus().first()?.brand().trim().to_owned();
-    (!name.is_empty()).then_some(name)
 }
 
 /// Runs every test and writes each result as it comes.
@@ -194,7 +178,7 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
         .identity()
         .map_err(|failure| Stop::from_error(Exit::NothingMeasured, &failure))?;
     let mut copies = Copies::new(arguments, &grid, printer);
-    let interrupted = interruptions()?;
+    let interrupted = interrupt::flag()?;
     let mut session = Session {
         engine: tools.engine,
         surroundings: tools.surroundings,
@@ -278,18 +262,6 @@ fn comment(record: &Record, format: Format, printer: Printer) {
     }
 }
 
-/// Set by the first Ctrl-C; a second one ends the program at once.
-fn interruptions() -> Result<Arc<AtomicBool>, Stop> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let code = Exit::Interrupted as i32;
-        signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
-            .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    }
-    Ok(flag)
-}
-
 /// Typed lists as values. The models are left as typed.
 fn grid(arguments: &Arguments, cores: u32) -> Result<Grid, Stop> {
     let tokens = |text: &str| numbers(text, 0..=MOST_TOKENS);
@@ -367,11 +339,11 @@ fn masks(text: &str) -> Result<Vec<Option<CpuMask>>, ListError> {
         item.starts_with('0') && digits.bytes().all(|digit| digit == b'0')
     };
     text.split(',')
-        .map(|item| match zeros(item) {
-            true => Ok(None),
-            false => {
-                item.parse().map(Some).map_err(|error| ListError::NotAWord(format!("{error}")))
+        .map(|item| {
+            if zeros(item) {
+                return Ok(None);
             }
+            item.parse().map(Some).map_err(|error| ListError::NotAWord(format!("{error}")))
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use autotune_engine::api::{Clock, Engine};
+use autotune_engine::api::{Clock, Engine, SystemClock};
 use autotune_engine::sim::{Simulator, World};
 use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
@@ -56,7 +56,7 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             // Winner and baseline take turns, and may need a process each.
             let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
             let engine = Box::new(WorkerEngine::new(&program, options));
-            Ok(OpenEngine { engine, clock: Box::new(WallClock::start()), world: None })
+            Ok(OpenEngine { engine, clock: Box::new(SystemClock::start()), world: None })
         }
     }
 }

@@ -11,6 +11,7 @@ mod interrupt;
 mod man;
 mod model;
 mod progress;
+mod report;
 mod spelling;
 mod sweep;
 mod synth;
@@ -50,6 +51,7 @@ enum Verb {
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
+    Report(report::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -84,5 +86,6 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
+        Verb::Report(arguments) => report::run(arguments, printer),
     }
 }

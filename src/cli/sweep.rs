@@ -13,12 +13,13 @@ use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineChoice};
 use super::progress::Display;
-use super::{Exit, Printer, Stop, interrupt};
+use super::{Exit, Printer, Stop, interrupt, model};
 use crate::analysis::findings;
 use crate::knob::{self, Knob};
 use crate::measure::{calibrate, first_deadline};
-use crate::model::{Findings, Plan, Trial, Workload};
+use crate::model::{Findings, Machine, Plan, Trial, Workload};
 use crate::plan::{self, Limits, Wish};
+use crate::render;
 use crate::search::Reason;
 use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
 use crate::sweep::{Cache, Ending, Event, Journal, Sweep, next_session};
@@ -212,7 +213,12 @@ fn begin(
 fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit, Stop> {
     let (run, earlier) = RunDirectory::open(folder).map_err(|error| stored(&error))?;
     if let Some(torn) = &earlier.torn {
-        printer.say(format!("a half-written trial was put aside: {torn:?}"));
+        let aside = torn.saved_to.as_ref().map(|path| format!(", kept in {}", path.display()));
+        printer.say(format!(
+            "line {} of the journal was half written: its trial did not finish{}",
+            torn.line,
+            aside.unwrap_or_default()
+        ));
     }
     let plan = earlier.plan;
     let typed = plan.model.path.display().to_string();
@@ -224,7 +230,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     } else if place.card.digest != plan.model.digest {
         Some("the model is another one")
     } else {
-        (place.fingerprint != place::fingerprint(&earlier.machine))
+        (place.fingerprint != earlier.machine.fingerprint())
             .then_some("the machine is another one")
     };
     if let Some(changed) = changed {
@@ -315,12 +321,13 @@ fn sweep(
         Stop::from_error(Exit::Failure, &error)
             .hint(format!("finished trials are safe: --resume {}", folder.display()))
     })?;
-    conclude(arguments, plan, &run, &ending, printer)
+    conclude(arguments, &place.machine, plan, &run, &ending, printer)
 }
 
 /// Writes what was found and tells it.
 fn conclude(
     arguments: &Arguments,
+    machine: &Machine,
     plan: &Plan,
     run: &RunDirectory,
     ending: &Ending,
@@ -342,8 +349,7 @@ fn conclude(
     }
     let findings = findings(plan, &ending.trials, reason.sentence());
     run.write_findings(&findings).map_err(|error| stored(&error))?;
-    // The one place where the reports of a run are rendered.
-    write_reports(run, plan, &ending.trials, &findings)?;
+    write_reports(run, machine, plan, &ending.trials, &findings)?;
     let cache = ending.cache;
     if cache.asked > 0 {
         printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
@@ -356,13 +362,20 @@ fn conclude(
 }
 
 /// Renders report.md, report.html and plots/*.svg into the run directory.
-#[expect(clippy::unnecessary_wraps, reason = "rendering and its errors arrive with `render`")]
 fn write_reports(
-    _run: &RunDirectory,
-    _plan: &Plan,
-    _trials: &[Trial],
-    _findings: &Findings,
+    run: &RunDirectory,
+    machine: &Machine,
+    plan: &Plan,
+    trials: &[Trial],
+    findings: &Findings,
 ) -> Result<(), Stop> {
+    let report = render::report(machine, plan, trials, findings, jiff::Timestamp::now())
+        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    let plots = report.plots.iter().map(|(name, svg)| (format!("plots/{name}.svg"), svg));
+    let pages = [("report.md", &report.markdown), ("report.html", &report.html)];
+    for (name, text) in pages.map(|(name, text)| (name.to_owned(), text)).into_iter().chain(plots) {
+        run.write_file(&name, text).map_err(|error| stored(&error))?;
+    }
     Ok(())
 }
 
@@ -406,11 +419,7 @@ impl Cache for KeyedCache<'_> {
 
 /// The user's cache of trials.
 fn open_cache() -> Result<ResultCache, Stop> {
-    use etcetera::BaseStrategy;
-    let folders = etcetera::choose_base_strategy()
-        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    ResultCache::open(&folders.cache_dir().join("autotune").join("trials"))
-        .map_err(|error| stored(&error))
+    ResultCache::open(&model::cache_folder()?.join("trials")).map_err(|error| stored(&error))
 }
 
 fn occupied(folder: &Path) -> bool {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use autotune_engine::api::Bytes;
 use clap::{ArgGroup, Args};
-use etcetera::BaseStrategy;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Exit, Printer, Stop};
@@ -135,10 +134,7 @@ fn kept(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
 }
 
 fn cache_folder() -> Result<PathBuf, Stop> {
-    let base = etcetera::choose_base_strategy().map_err(|error| {
-        Stop::from_error(Exit::Failure, &error).hint("set HOME or XDG_CACHE_HOME")
-    })?;
-    Ok(base.cache_dir().join("autotune").join("synth"))
+    Ok(super::model::cache_folder()?.join("synth"))
 }
 
 /// Runs the work with a bar on terminals, and stops it when the user interrupts.

@@ -21,6 +21,7 @@ mod numa;
 mod nvidia;
 mod recommend;
 mod registers;
+mod sensor;
 mod storage;
 mod system;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use std::fmt::Display;
 pub use host::{Host, Tree, Unread};
 pub use live::{Live, live};
 pub use registers::Registers;
+pub use sensor::{ProcessorTimes, processor_times};
 pub use topology::Topology;
 
 use crate::model::{Machine, Provenance};

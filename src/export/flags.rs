@@ -20,10 +20,7 @@ pub(super) fn of(tool: Tool, setting: &Setting, tuned: &[&str]) -> Vec<String> {
     }
     flags.word("--batch-size", context.batch != default.batch, context.batch);
     flags.knob(&knob::UbatchKnob, context.ubatch != default.ubatch);
-    flags.knob(
-        &knob::FlashAttentionKnob,
-        context.flash_attention != default.flash_attention,
-    );
+    flags.knob(&knob::FlashAttentionKnob, context.flash_attention != default.flash_attention);
     flags.gpu_layers();
     flags.word("--cache-type-k", context.type_k != default.type_k, context.type_k);
     flags.word("--cache-type-v", context.type_v != default.type_v, context.type_v);

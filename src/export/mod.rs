@@ -207,21 +207,15 @@ mod tests {
 
     #[test]
     fn a_tuned_cpu_variant_becomes_a_note() {
-        let made = command(
-            Tool::LlamaServer,
-            &plain(),
-            Path::new("m.gguf"),
-            &chat(),
-            &["isa_variant"],
-        );
+        let made =
+            command(Tool::LlamaServer, &plain(), Path::new("m.gguf"), &chat(), &["isa_variant"]);
         assert!(made.notes[0].contains("`icelake`"), "{:?}", made.notes);
         assert!(!made.line().contains("icelake"));
     }
 
     #[test]
     fn a_hostile_path_stays_one_argument() {
-        let made =
-            command(Tool::LlamaCli, &plain(), Path::new("-x $(rm) 'a'.gguf"), &chat(), &[]);
+        let made = command(Tool::LlamaCli, &plain(), Path::new("-x $(rm) 'a'.gguf"), &chat(), &[]);
         assert!(made.line().contains(r"--model './-x $(rm) '\''a'\''.gguf' "), "{}", made.line());
     }
 

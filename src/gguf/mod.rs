@@ -7,6 +7,8 @@ mod error;
 mod file;
 mod header;
 mod source;
+#[cfg(test)]
+mod tests;
 mod types;
 mod value;
 

@@ -40,7 +40,8 @@ pub fn need(model: &ModelCard, setting: &Setting) -> Need {
     };
     let per_token = row(model.key_length, setting.context.type_k)
         + row(model.value_length, setting.context.type_v);
-    let bytes = u128::from(model.layers) * u128::from(cached) * per_token;
+    let tokens = u128::from(model.layers) * u128::from(cached);
+    let bytes = tokens.saturating_mul(per_token);
     Need {
         weights: model.file_bytes,
         kv_cache: Bytes(u64::try_from(bytes).unwrap_or(u64::MAX)),

@@ -19,7 +19,7 @@ pub use baseline::baseline;
 pub use memory::{Need, need};
 pub use profile::{WorkloadError, built_in, workload};
 pub use protocol::{Limits, visit_seconds};
-pub use slice::{Rates, first_look, phase_target};
+pub use slice::{Rates, Targets, first_look};
 
 /// What a plan depends on of the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,7 +121,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
     let (baseline, mut baseline_notes) = baseline(&wish.here, &wish.workload, &wish.variants);
     let guess = Rates::guess(wish.model);
     let rates = wish.calibration.map_or(guess, |measured| Rates::measured(&measured, guess));
-    let slice = slice::slice(&wish.workload, rates, phase_target(wish.limits.budget));
+    let slice = slice::slice(&wish.workload, rates, Targets::under(wish.limits.budget));
     if slice.depth < wish.workload.depth {
         baseline_notes.push(format!(
             "measured with {} tokens in the KV cache instead of {}, which would take too long to \
@@ -219,7 +219,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn work() -> Work {
-        slice::slice(&chat(), Rates { prefill: 256.0, decode: 32.0 }, Duration::from_secs(1))
+        slice::slice(&chat(), Rates { prefill: 128.0, decode: 32.0 }, Targets::under(None))
     }
 
     pub(crate) fn axes() -> Vec<Axis> {

@@ -15,8 +15,8 @@ const MOST_GENERATED: u32 = 256;
 const LEAST_GENERATED: u32 = 8;
 /// Prompt tokens of a visit at least.
 const LEAST_PROMPT: u32 = 32;
-/// Filling the KV cache may take so many times what one phase takes.
-const FILL_SHARE: f64 = 4.0;
+/// Filling the KV cache may take so many times what the prompt takes.
+const FILL_SHARE: f64 = 2.0;
 /// Seed of the random tokens: always the same, so that an earlier sweep's trials can be reused.
 const TOKEN_SEED: u64 = 1;
 
@@ -48,35 +48,49 @@ impl Rates {
     }
 }
 
-/// How long one phase of a visit should take under this budget: 0.25 s for a minute, 1 s from
-/// four minutes up.
-#[must_use]
-pub fn phase_target(budget: Option<Duration>) -> Duration {
-    let seconds = budget.map_or(1.0, |budget| budget.as_secs_f64() / 240.0);
-    Duration::from_secs_f64(seconds.clamp(0.25, 1.0))
+/// How long each part of a visit should take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Targets {
+    /// The prompt, in seconds; twice as long, because it should fill a physical batch.
+    pub prefill_s: f64,
+    /// Generation, in seconds.
+    pub decode_s: f64,
 }
 
-/// The work of one visit, each phase about `target` long at these rates; lengths are powers of
-/// two unless the workload itself is shorter.
+impl Targets {
+    /// Under this budget: a quarter of a second each for one minute, growing to two seconds and
+    /// one second.
+    #[must_use]
+    pub fn under(budget: Option<Duration>) -> Self {
+        let seconds = budget.map_or(f64::INFINITY, |budget| budget.as_secs_f64());
+        Self {
+            prefill_s: (seconds / 300.0).clamp(0.25, 2.0),
+            decode_s: (seconds / 240.0).clamp(0.25, 1.0),
+        }
+    }
+}
+
+/// The work of one visit, each part about as long as its target at these rates; lengths are
+/// powers of two unless the workload itself is shorter.
 #[must_use]
-pub(super) fn slice(workload: &Workload, rates: Rates, target: Duration) -> Work {
+pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work {
     let fitting = |rate: f64, seconds: f64| {
         let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
         1_u32 << tokens.ilog2()
     };
-    let target = target.as_secs_f64();
-    let prompt_tokens = fitting(rates.prefill, target).clamp(LEAST_PROMPT, MOST_PROMPT);
+    let prompt_tokens = fitting(rates.prefill, targets.prefill_s).clamp(LEAST_PROMPT, MOST_PROMPT);
     let generate_tokens = match workload.generate_tokens {
         0 => 0,
         wanted => {
             let most = wanted.clamp(LEAST_GENERATED, MOST_GENERATED);
-            fitting(rates.decode, target).clamp(LEAST_GENERATED, most)
+            fitting(rates.decode, targets.decode_s).clamp(LEAST_GENERATED, most)
         }
     };
+    let fill_s = targets.prefill_s * FILL_SHARE;
     Work {
         prompt_tokens: prompt_tokens.min(workload.prompt_tokens),
         generate_tokens,
-        depth: workload.depth.min(fitting(rates.prefill, target * FILL_SHARE)),
+        depth: workload.depth.min(fitting(rates.prefill, fill_s)),
         repetitions: 1,
         warmup: true,
         delay_ms: 0,
@@ -106,21 +120,22 @@ mod tests {
 
     #[test]
     fn slices_follow_speed_and_budget() {
-        let second = Duration::from_secs(1);
-        let work = |prefill, decode| slice(&chat(), Rates { prefill, decode }, second);
+        let whole = Targets::under(None);
+        let work = |prefill, decode| slice(&chat(), Rates { prefill, decode }, whole);
         let tokens = |work: Work| (work.prompt_tokens, work.generate_tokens);
-        assert_eq!(tokens(work(250.0, 40.0)), (128, 32));
+        assert_eq!(tokens(work(150.0, 40.0)), (256, 32));
         assert_eq!(tokens(work(9000.0, 900.0)), (512, 256));
         assert_eq!(tokens(work(1.0, 0.1)), (32, 8));
-        assert_eq!(phase_target(Some(Duration::from_secs(60))), Duration::from_millis(250));
-        assert_eq!(phase_target(Some(Duration::from_secs(900))), second);
+        let minutes = |count: u64| Targets::under(Some(Duration::from_secs(60 * count)));
+        assert_eq!(minutes(1), Targets { prefill_s: 0.25, decode_s: 0.25 });
+        assert_eq!((minutes(5).prefill_s, minutes(15)), (1.0, whole));
     }
 
     #[test]
     fn a_short_answer_is_still_measured_over_eight_tokens() {
         let mut question = chat();
         question.generate_tokens = 1;
-        let work = slice(&question, Rates { prefill: 99.0, decode: 99.0 }, Duration::from_secs(1));
+        let work = slice(&question, Rates { prefill: 99.0, decode: 99.0 }, Targets::under(None));
         assert_eq!(work.generate_tokens, 8);
     }
 
@@ -136,7 +151,7 @@ mod tests {
             let mut workload = chat();
             (workload.prompt_tokens, workload.generate_tokens) = (prompt, generate);
             workload.depth = depth;
-            let work = slice(&workload, Rates { prefill, decode }, Duration::from_secs(1));
+            let work = slice(&workload, Rates { prefill, decode }, Targets::under(None));
             prop_assert!(work.prompt_tokens <= prompt.min(MOST_PROMPT));
             prop_assert!(work.generate_tokens <= generate.max(LEAST_GENERATED));
             prop_assert!(work.depth <= depth);

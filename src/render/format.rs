@@ -14,20 +14,14 @@ pub(super) struct Figure {
 /// Tokens per second.
 pub(super) fn rate(estimate: &Estimate) -> Figure {
     let show = |value: f64| three(value);
-    Figure {
-        text: format!("{} tok/s", three(estimate.value)),
-        detail: detail(estimate, show, " tok/s"),
-    }
+    Figure { text: format!("{} tok/s", three(estimate.value)), detail: detail(estimate, show) }
 }
 
 /// A duration, in the unit that suits its value.
 pub(super) fn duration(estimate: &Estimate) -> Figure {
     let (factor, unit) = time_unit(estimate.value);
     let show = |value: f64| three(value * factor);
-    Figure {
-        text: format!("{} {unit}", show(estimate.value)),
-        detail: detail(estimate, show, &format!(" {unit}")),
-    }
+    Figure { text: format!("{} {unit}", show(estimate.value)), detail: detail(estimate, show) }
 }
 
 /// Seconds without an interval, in the unit that suits them.
@@ -39,7 +33,7 @@ pub(super) fn seconds(value: f64) -> String {
 /// How much faster, or `~` where that cannot be told.
 pub(super) fn change(change: &Change) -> Figure {
     let estimate = &change.speed_ratio;
-    let detail = detail(estimate, ratio, "");
+    let detail = detail(estimate, ratio);
     match change.separation {
         Separation::NotSeparated => {
             Figure { text: "~".into(), detail: format!("{} {detail}", ratio(estimate.value)) }
@@ -54,7 +48,10 @@ pub(super) fn ratio(value: f64) -> String {
         return format!("{}×", three(value));
     }
     let percent = (value - 1.0) * 100.0;
-    let digits = if percent.abs() >= 9.95 { 0 } else { 1 };
+    if !percent.is_finite() {
+        return "–".into();
+    }
+    let digits = usize::from(percent.abs() < 9.95);
     let text = format!("{:.digits$}", percent.abs());
     let sign = match percent {
         _ if text.trim_start_matches(['0', '.']).is_empty() => "±",
@@ -67,7 +64,10 @@ pub(super) fn ratio(value: f64) -> String {
 /// A share of one as a percentage.
 pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    let digits = if percent.abs() >= 9.95 { 0 } else { 1 };
+    if !percent.is_finite() {
+        return "–".into();
+    }
+    let digits = usize::from(percent.abs() < 9.95 && percent.fract() != 0.0);
     format!("{percent:.digits$} %")
 }
 
@@ -119,10 +119,10 @@ fn time_unit(seconds: f64) -> (f64, &'static str) {
     }
 }
 
-fn detail(estimate: &Estimate, show: impl Fn(f64) -> String, unit: &str) -> String {
+fn detail(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     match (estimate.low, estimate.high) {
         (Some(low), Some(high)) => {
-            format!("[{}, {}]{unit}, n = {}", show(low), show(high), estimate.n)
+            format!("[{}, {}], n = {}", show(low), show(high), estimate.n)
         }
         _ => format!("no interval, n = {}", estimate.n),
     }
@@ -155,7 +155,7 @@ mod tests {
     fn every_estimate_shows_its_unit_interval_and_count() {
         let shown = duration(&estimate(0.0123, 0.0118, 0.0131));
         assert_eq!(shown.text, "12.3 ms");
-        assert_eq!(shown.detail, "[11.8, 13.1] ms, n = 12");
+        assert_eq!(shown.detail, "[11.8, 13.1], n = 12");
         let lone = Estimate { low: None, high: None, n: 2, ..estimate(5.0, 0.0, 0.0) };
         assert_eq!(rate(&lone).detail, "no interval, n = 2");
     }

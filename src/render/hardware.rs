@@ -142,10 +142,8 @@ fn system(machine: &Value) -> Option<String> {
 }
 
 fn virtualization(machine: &Value) -> Option<String> {
-    let parts: Vec<_> = ["/os/hypervisor", "/os/container"]
-        .iter()
-        .filter_map(|path| text(machine, path))
-        .collect();
+    let parts: Vec<_> =
+        ["/os/hypervisor", "/os/container"].iter().filter_map(|path| text(machine, path)).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 

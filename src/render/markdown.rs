@@ -14,7 +14,9 @@ pub(super) fn escaped(text: &str) -> String {
             // Within a word an underscore is no markup, and names are full of them.
             '_' if beside(place.checked_sub(1)) && beside(Some(place + 1)) => escaped.push('_'),
             // One tilde is our word for "no difference"; two would strike out.
-            '~' if letters.get(place + 1) != Some(&'~') && (place == 0 || letters[place - 1] != '~') => {
+            '~' if letters.get(place + 1) != Some(&'~')
+                && (place == 0 || letters[place - 1] != '~') =>
+            {
                 escaped.push('~');
             }
             '\\' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '~' | '&' | '$' => {
@@ -22,7 +24,9 @@ pub(super) fn escaped(text: &str) -> String {
                 escaped.push(c);
             }
             // Our own sentences set names in backticks; an odd one would open a span.
-            '`' if letters.iter().filter(|c| **c == '`').count() % 2 == 1 => escaped.push_str("\\`"),
+            '`' if letters.iter().filter(|c| **c == '`').count() % 2 == 1 => {
+                escaped.push_str("\\`");
+            }
             '#' | '+' | '-' if place == 0 && !beside(Some(1)) => {
                 escaped.push('\\');
                 escaped.push(c);

@@ -139,7 +139,11 @@ fn marks(machine: &Value, plan: &Plan) -> Vec<MarkView> {
         mark("synthetic", "random weights", text);
     }
     if hardware::captured(machine) {
-        mark("synthetic", "captured machine", "the machine document is a capture of another machine");
+        mark(
+            "synthetic",
+            "captured machine",
+            "the machine document is a capture of another machine",
+        );
     }
     for note in &plan.baseline_notes {
         let label = if note.contains("crashes") { "crashes here" } else { "the default differs" };

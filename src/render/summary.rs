@@ -53,7 +53,8 @@ pub(super) fn model_name(model: &ModelCard) -> String {
 
 fn facts(machine: &Value, plan: &Plan) -> Vec<FactView> {
     let model = &plan.model;
-    let kind = model.types.first().map_or(String::new(), |share| format!(", mostly {}", share.name));
+    let kind =
+        model.types.first().map_or(String::new(), |share| format!(", mostly {}", share.name));
     let workload = &plan.workload;
     let depth = match workload.depth {
         0 => String::new(),
@@ -101,11 +102,8 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
     };
     let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
         name,
-        default: cell(&findings.baseline).citing(&findings.baseline.evidence),
-        tuned: match has_tuned(findings) {
-            true => cell(&findings.best).citing(&findings.best.evidence),
-            false => CellView::none(),
-        },
+        default: cell(&findings.baseline),
+        tuned: if has_tuned(findings) { cell(&findings.best) } else { CellView::none() },
         change: compared(change),
     };
     vec![
@@ -117,7 +115,10 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
         row("Between tokens, p99", |c| percentile(c.itl_p99_s, "needs 299 tokens"), None),
         row(
             "Memory, peak",
-            |c| c.peak_resident_bytes.map_or_else(CellView::none, |b| CellView::plain(b.to_string())),
+            |c| {
+                c.peak_resident_bytes
+                    .map_or_else(CellView::none, |b| CellView::plain(b.to_string()))
+            },
             None,
         ),
     ]

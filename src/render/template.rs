@@ -1,5 +1,6 @@
 //! Templates: the built-in ones, the user's own, and how text is kept harmless in each format.
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use thiserror::Error;
@@ -56,8 +57,7 @@ pub(super) fn render(
         Format::Html => AutoEscape::Html,
         Format::Markdown => AutoEscape::None,
     });
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_syntax(lines_of_tags_vanish());
     environment.add_filter("md", |text: String| markdown::escaped(&text));
     environment.add_filter("fence", |text: String| markdown::fenced(&text));
     environment.add_filter("prose", |text: String| Value::from_safe_string(prose(&text)));
@@ -66,6 +66,13 @@ pub(super) fn render(
     environment
         .render_named_str(name, source, values)
         .map_err(|source| TemplateError { name: name.to_owned(), source })
+}
+
+/// A line that holds only a block tag leaves nothing behind.
+fn lines_of_tags_vanish() -> SyntaxConfig {
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true);
+    syntax.build().expect("only white space was configured")
 }
 
 /// Text as HTML in which pairs of backticks become code.

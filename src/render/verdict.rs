@@ -146,7 +146,10 @@ mod tests {
     #[test]
     fn each_verdict_has_its_own_words_and_only_a_proven_gain_sounds_like_one() {
         let faster = said(turn(1.23, Separation::Faster));
-        assert_eq!((faster.tone, faster.headline.as_str()), (Tone::Better, "+23 % speed over the default"));
+        assert_eq!(
+            (faster.tone, faster.headline.as_str()),
+            (Tone::Better, "+23 % speed over the default")
+        );
         assert!(faster.interval.starts_with("95 % interval [+"), "{}", faster.interval);
         let double = said(turn(2.5, Separation::Faster));
         assert_eq!(double.headline, "2.50× the speed of the default");

@@ -10,9 +10,6 @@ use super::{Ask, Now, Reason, Step};
 use crate::model::{Outcome, Protocol, Purpose, Trial};
 use crate::stats::{Separation, paired_change};
 
-/// Pairs between two looks at the interval.
-const LOOK_EVERY: u32 = 4;
-
 /// The winner whose confirmation has begun: it stays the winner whatever happens to it.
 pub(super) fn frozen(ledger: &Ledger<'_>) -> Option<Setting> {
     let confirmed = |trial: &&Trial| trial.purpose == Purpose::Confirm;
@@ -88,12 +85,11 @@ impl Pair {
 /// Whether the pairs so far are enough. The looks share the error between them, so that looking
 /// several times does not make a false answer likelier.
 fn is_decided(differences: &[f64], pairs: u32, protocol: &Protocol) -> bool {
-    let [least, most] = protocol.confirm_pairs;
-    if pairs < least || !(pairs - least).is_multiple_of(LOOK_EVERY) {
+    let [least, _] = protocol.confirm_pairs;
+    if pairs < least || !(pairs - least).is_multiple_of(Protocol::CONFIRM_LOOK_EVERY) {
         return false;
     }
-    let looks = f64::from((most - least) / LOOK_EVERY + 1);
-    let confidence = 1.0 - (1.0 - protocol.confidence) / looks;
+    let confidence = protocol.confirm_confidence();
     let Some(change) = paired_change(differences, confidence, protocol.indifference) else {
         return false;
     };

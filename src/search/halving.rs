@@ -8,8 +8,9 @@ use super::ledger::Ledger;
 use super::order::walk;
 use crate::model::{Plan, Purpose, Trial};
 
-/// A setting enters the finals unless it lost more than this (logarithm of the turn's time).
-const ENTRANCE: f64 = -0.02;
+/// A setting enters the finals unless it lost more than this (logarithm of the turn's time), or
+/// than the noise of one comparison where that is larger.
+const ENTRANCE: f64 = 0.02;
 /// Scores closer than this count as equal, and the simpler setting is preferred.
 const TIE: f64 = 0.001;
 
@@ -103,7 +104,8 @@ fn entrants(ledger: &Ledger<'_>) -> Vec<(Setting, f64)> {
     let candidates: Vec<Setting> = ledger.candidates().into_iter().cloned().collect();
     let early = |trial: &Trial| matches!(trial.purpose, Purpose::Screen | Purpose::Combine);
     let mut entrants = ranked(ledger, &candidates, early);
-    entrants.retain(|(_, gain)| *gain > ENTRANCE);
+    let lost = -ENTRANCE.max(ledger.noise());
+    entrants.retain(|(_, gain)| *gain > lost);
     entrants.truncate(ledger.plan.protocol.finalists as usize);
     entrants
 }

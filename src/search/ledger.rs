@@ -120,15 +120,20 @@ impl<'a> Ledger<'a> {
             && self.paces[place].is_some()
     }
 
-    /// The median pace of the baseline in the first round of screening, which is over before
-    /// anything is decided with it.
-    fn baseline_pace(&self) -> Option<Pace> {
+    /// The paces of the baseline in the first round of screening, which is over before anything is
+    /// decided with them.
+    fn first_anchors(&self) -> Vec<Pace> {
         let blocks = super::screen::blocks_per_round(self.plan);
         let first = |trial: &Trial| trial.purpose == Purpose::Screen && trial.block < blocks;
-        let anchors: Vec<Pace> = (0..self.trials.len())
+        (0..self.trials.len())
             .filter(|place| self.is_anchor(*place) && first(&self.trials[*place]))
             .filter_map(|place| self.paces[place])
-            .collect();
+            .collect()
+    }
+
+    /// The median pace of the baseline.
+    fn baseline_pace(&self) -> Option<Pace> {
+        let anchors = self.first_anchors();
         let middle = |part: fn(&Pace) -> Option<f64>| {
             median(&anchors.iter().filter_map(part).collect::<Vec<_>>())
         };
@@ -136,6 +141,18 @@ impl<'a> Ledger<'a> {
             prefill: middle(|pace| pace.prefill),
             decode: middle(|pace| pace.decode),
         })
+    }
+
+    /// How far one visit to the baseline is from the next one in time (root mean square of the
+    /// difference in the logarithm of a turn's time); 0 with fewer than three visits.
+    pub(super) fn noise(&self) -> f64 {
+        let turns: Vec<f64> =
+            self.first_anchors().iter().map(|pace| pace.turn(&self.plan.workload)).collect();
+        if turns.len() < 3 {
+            return 0.0;
+        }
+        let squares = turns.windows(2).map(|pair| (pair[1] - pair[0]).powi(2));
+        (squares.sum::<f64>() / (turns.len() - 1) as f64).sqrt()
     }
 
     /// Which part of a turn the knobs that a setting changes can act on.

@@ -9,13 +9,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::shape::{RopeScaling, Shape};
 
 /// Weights of one block of rows.
-const WEIGHTS: usize = 1 << 20;
-/// The same for types whose search over a grid takes a hundred times as long per weight.
-const WEIGHTS_OF_SLOW_TYPES: usize = 1 << 17;
+const WEIGHTS: usize = 1 << 19;
+/// The same for `IQ2_*` and `IQ3_*`, whose search over a grid takes fifty times as long per weight.
+const WEIGHTS_ON_A_GRID: usize = 1 << 15;
+const ON_A_GRID: [u32; 5] = [16, 17, 18, 21, 22];
+/// The same for `IQ1_*`, which search a hundred times longer still.
+const WEIGHTS_OF_ONE_BIT: usize = 1 << 12;
+const OF_ONE_BIT: [u32; 2] = [19, 29];
 /// Fewest rows of a block.
-const LEAST_ROWS: usize = 16;
-/// `IQ2_XXS`, `IQ2_XS`, `IQ3_XXS`, `IQ1_S`, `IQ3_S`, `IQ2_S`, `IQ1_M`.
-const SLOW_TYPES: [u32; 7] = [16, 17, 18, 19, 21, 22, 29];
+const LEAST_ROWS: usize = 4;
 /// Smallest weight: half precision is exact and normal down to 6.1e-5.
 const SMALLEST: f32 = 1e-4;
 
@@ -39,7 +41,11 @@ impl RowMaker {
     /// The block of this type and width, made on first demand.
     pub(super) fn rows(&mut self, id: u32, width: usize) -> Result<&Rows, QuantizeError> {
         if !self.made.contains_key(&(id, width)) {
-            let weights = if SLOW_TYPES.contains(&id) { WEIGHTS_OF_SLOW_TYPES } else { WEIGHTS };
+            let weights = match id {
+                _ if ON_A_GRID.contains(&id) => WEIGHTS_ON_A_GRID,
+                _ if OF_ONE_BIT.contains(&id) => WEIGHTS_OF_ONE_BIT,
+                _ => WEIGHTS,
+            };
             let count = (weights / width).max(LEAST_ROWS);
             let values = self.normal(count * width, 1.0 / (width as f64).sqrt());
             let bytes = quantize_rows(id, &values, width)?;

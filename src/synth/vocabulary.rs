@@ -201,7 +201,7 @@ fn learn(count: usize) -> Vec<(String, String)> {
         words.extend([letters, spaced]);
     }
     let mut merges = Vec::new();
-    let mut made = HashSet::new();
+    let mut tokens = HashSet::new();
     while merges.len() < count {
         let Some((left, right)) = most_frequent(&words) else { break };
         let merged = format!("{left}{right}");
@@ -209,7 +209,7 @@ fn learn(count: usize) -> Vec<(String, String)> {
             merge(word, &left, &right, &merged);
         }
         // The same token may come out of two pairs; the file can hold it only once.
-        if made.insert(merged) {
+        if tokens.insert(merged) {
             merges.push((left, right));
         }
     }

@@ -67,6 +67,24 @@ fn a_worker_that_hangs_is_ended_at_the_deadline() {
 }
 
 #[test]
+fn a_cancelled_engine_ends_its_job_and_takes_no_other() {
+    let mut bench = Bench::new();
+    bench.run(&bench.job());
+    let (canceller, job) = (bench.engine.canceller(), endless(&bench));
+    let failure = thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            canceller.cancel();
+        });
+        bench.engine.run(&job, PATIENCE).unwrap_err()
+    });
+    for failure in [failure, bench.engine.run(&bench.job(), PATIENCE).unwrap_err()] {
+        assert!(failure.to_string().contains("cancelled"), "{failure}");
+    }
+    assert_eq!(bench.engine.worker_ids().count(), 0);
+}
+
+#[test]
 fn a_worker_that_died_between_jobs_is_replaced_by_the_one_after() {
     let mut bench = Bench::new();
     bench.run(&bench.job());
@@ -139,6 +157,6 @@ fn whatever_is_not_the_protocol_is_a_crash() {
 
 #[test]
 fn an_answer_to_another_question_is_refused() {
-    let failure = impostor("echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
+    let failure = impostor("read question; echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
     assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
 }

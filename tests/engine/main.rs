@@ -170,3 +170,23 @@ fn a_variant_that_is_called_usable_runs_a_job_and_the_best_of_them_is_the_defaul
         }
     }
 }
+
+/// Types of weights that are quickly made; one of each family of kernels.
+const WEIGHT_TYPES: [&str; 16] = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+    "IQ4_NL", "IQ4_XS", "TQ1_0", "MXFP4",
+];
+
+#[test]
+fn some_variant_multiplies_every_family_of_types_rightly() {
+    let mut bench = Bench::new();
+    let types: Vec<String> = WEIGHT_TYPES.iter().map(ToString::to_string).collect();
+    let variants = bench.engine.variants(&types).unwrap();
+    assert!(variants.iter().any(|variant| variant.usable()), "{variants:#?}");
+    for variant in &variants {
+        if let VariantVerdict::Failed { reason } = &variant.verdict {
+            // A crash is the machine's matter; a wrong product or tolerance is ours.
+            assert!(reason.contains("died of"), "{}: {reason}", variant.name);
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::text;
 use crate::api::{BufferUse, Bytes, MemoryUse};
 
 /// Kinds of buffers that are listed: some per device, and llama.cpp knows 16 devices.
-const MOST_KINDS: usize = 128;
+const MOST_KINDS: i32 = 128;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -36,12 +36,12 @@ pub(super) fn in_use(context: &Context) -> MemoryUse {
 
 fn buffers(context: &Context) -> Vec<BufferUse> {
     let empty = RawBufferUse { name: std::ptr::null(), model: 0, context: 0, compute: 0 };
-    let mut raw = [empty; MOST_KINDS];
+    let mut raw = [empty; MOST_KINDS as usize];
     // SAFETY: the context is alive; the structure is the shim's own, and at most as many entries
     // are written as there is room for.
     let count =
-        unsafe { autotune_memory_breakdown(context.as_ptr(), raw.as_mut_ptr(), MOST_KINDS as i32) };
-    let count = usize::try_from(count).unwrap_or(0).min(MOST_KINDS);
+        unsafe { autotune_memory_breakdown(context.as_ptr(), raw.as_mut_ptr(), MOST_KINDS) };
+    let count = usize::try_from(count).unwrap_or(0).min(raw.len());
     let mut buffers: Vec<BufferUse> = raw[..count]
         .iter()
         .filter(|buffer| buffer.model + buffer.context + buffer.compute > 0)

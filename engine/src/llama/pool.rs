@@ -2,12 +2,13 @@
 //! every single computation.
 
 use std::ffi::c_void;
+use std::mem::transmute;
 use std::ptr::{self, NonNull};
 
 use llama_cpp_sys_2 as sys;
 
 use super::backend;
-use crate::api::{Failure, Priority, ThreadSetting, Toggle};
+use crate::api::{CpuMask, Failure, Priority, ThreadSetting, Toggle};
 
 type New = unsafe extern "C" fn(*mut sys::ggml_threadpool_params) -> sys::ggml_threadpool_t;
 type Free = unsafe extern "C" fn(sys::ggml_threadpool_t);
@@ -35,14 +36,14 @@ impl Pool {
         let free = backend::cpu_function(c"ggml_threadpool_free").ok_or_else(missing)?;
         // SAFETY: these are the functions' types in `ggml-cpu.h` of the same version.
         let (new, free): (New, Free) =
-            unsafe { (std::mem::transmute(new), std::mem::transmute(free)) };
+            unsafe { (transmute::<*mut c_void, New>(new), transmute::<*mut c_void, Free>(free)) };
         let pause = backend::cpu_symbol(c"ggml_threadpool_pause");
         // SAFETY: as above; this one is not offered by name, but every module exports it.
-        let pause = pause.map(|pause| unsafe { std::mem::transmute::<*mut c_void, Free>(pause) });
+        let pause = pause.map(|pause| unsafe { transmute::<*mut c_void, Free>(pause) });
         let threads = i32::try_from(threads).expect("thread counts are checked before");
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::ggml_threadpool_params_default(threads) };
-        for cpu in setting.cpu_mask.iter().flat_map(|mask| mask.cpus()) {
+        for cpu in setting.cpu_mask.iter().flat_map(CpuMask::cpus) {
             params.cpumask[usize::from(cpu)] = true;
         }
         params.strict_cpu = setting.strict == Toggle::On;

@@ -249,16 +249,17 @@ pub fn quantize_rows(id: u32, values: &[f32], width: usize) -> Result<Vec<u8>, Q
     // SAFETY: the id is one of an existing type; both only read tables.
     let block = unsafe { sys::ggml_blck_size(id) };
     let Ok(columns) = i64::try_from(width) else { return Err(wrong) };
-    if values.is_empty() || width == 0 || columns % block != 0 || values.len() % width != 0 {
+    if values.is_empty() || width == 0 || columns % block != 0 || !values.len().is_multiple_of(width) {
         return Err(wrong);
     }
     let rows = values.len() / width;
+    let Ok(row_count) = i64::try_from(rows) else { return Err(wrong) };
     // SAFETY: as above; the width is a whole number of blocks.
     let (row_bytes, demands) =
         unsafe { (sys::ggml_row_size(id, columns), sys::ggml_quantize_requires_imatrix(id)) };
     let mut bytes = vec![0_u8; row_bytes * rows];
     let importance = demands.then(|| vec![1.0_f32; width]);
-    let importance = importance.as_ref().map_or(std::ptr::null(), |list| list.as_ptr());
+    let importance = importance.as_ref().map_or(std::ptr::null(), Vec::as_ptr);
     // SAFETY: source, target and importance have exactly the lengths that rows and width name; the
     // function initializes the type's tables under its own lock.
     let valid = unsafe {
@@ -268,7 +269,7 @@ pub fn quantize_rows(id: u32, values: &[f32], width: usize) -> Result<Vec<u8>, Q
             values.as_ptr(),
             target,
             0,
-            rows as i64,
+            row_count,
             columns,
             importance,
         );

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_would_trip_an_assertion_is_named() {
-        let cases: [(&str, fn(&mut Job)); 9] = [
+        type Change = fn(&mut Job);
+        let cases: [(&str, Change); 9] = [
             ("threads must", |job| job.setting.threads.threads = 0),
             ("threads-batch must", |job| job.setting.threads.threads_batch = 513),
             ("poll", |job| job.setting.threads.poll = 101),

@@ -3,28 +3,23 @@
 //! What a processor announces is not always what it can do: some virtual machines announce AMX and
 //! die at its first instruction. Ask in a process that may die.
 
-use std::ffi::c_void;
-use std::ptr::{self, NonNull};
-
 use llama_cpp_sys_2 as sys;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::backend::{Backend, cpu_device, cpu_function};
+use super::backend::{Backend, cpu_device};
+use super::product::{COLUMNS, EXPERTS, NoMemory, ROWS, Scene, Shape, buffer_types, length};
 use super::text;
 use crate::api::{Failure, ProcessSetting, VariantVerdict};
 
-/// Elements of a row: a multiple of every block size.
-const COLUMNS: usize = 512;
-/// Rows of weights: a multiple of every interleaving, AMX's 32 included.
-const ROWS: usize = 64;
+/// Rows that differ before they come again: some types take milliseconds to make one. No divisor
+/// of the rows of a matrix, so that no two matrices are equal.
+const DISTINCT: usize = 20;
 /// Activation rows: one as in generation, and enough for the kernels of prompts, with a remainder.
 const ACTIVATIONS: [usize; 2] = [1, 67];
 /// Squared error over squared result. Activations are rounded to 8 bits on the way, which costs
 /// about 1e-4 at worst; a wrong product is off by about 1.
 const TOLERANCE: f64 = 1e-3;
-/// Threads that multiply: more than one, so that work is divided too.
-const THREADS: i32 = 2;
 
 /// Why a variant is not usable, found without it crashing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,8 +28,8 @@ enum Fault {
     Wrong { weights: String, buffer: String, rows: usize, error: f64 },
     #[error("a product of {weights} weights in {buffer} could not be computed: code {code}")]
     NotComputed { weights: String, buffer: String, code: i32 },
-    #[error("memory for a test matrix could not be had")]
-    NoMemory,
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
 }
 
 /// Starts a variant in this process and multiplies with it.
@@ -77,31 +72,12 @@ fn test_kind(kind: sys::ggml_type) -> Result<(), Fault> {
     let weights = Weights::random(kind);
     for buffer_type in buffer_types() {
         for rows in ACTIVATIONS {
-            test_product(&weights, buffer_type, rows)?;
-        }
-    }
-    Ok(())
-}
-
-/// Plain memory, and every rearranged form that the variant has (repacked, AMX tiles).
-fn buffer_types() -> Vec<sys::ggml_backend_buffer_type_t> {
-    type Extra =
-        unsafe extern "C" fn(sys::ggml_backend_dev_t) -> *mut sys::ggml_backend_buffer_type_t;
-    // SAFETY: the device is registered once a variant has started, which callers see to.
-    let mut types = vec![unsafe { sys::ggml_backend_dev_buffer_type(cpu_device()) }];
-    if let Some(function) = cpu_function(c"ggml_backend_dev_get_extra_bufts") {
-        // SAFETY: this is the function's type in `ggml-backend.h`; it returns a list that ends
-        // with null and lives as long as the module.
-        unsafe {
-            let function: Extra = std::mem::transmute(function);
-            let mut entry = function(cpu_device());
-            while !entry.is_null() && !(*entry).is_null() {
-                types.push(*entry);
-                entry = entry.add(1);
+            for shape in [Shape::Plain, Shape::Experts] {
+                test_product(&weights, shape, buffer_type, rows)?;
             }
         }
     }
-    types
+    Ok(())
 }
 
 /// Weights in their type, and the numbers they stand for.
@@ -113,14 +89,14 @@ struct Weights {
 
 impl Weights {
     fn random(kind: sys::ggml_type) -> Self {
-        let source = random(COLUMNS * ROWS, u64::from(kind));
+        let source = random(COLUMNS * DISTINCT, u64::from(kind));
         // Types that want to know what matters are told that everything does.
         let importance = vec![1.0_f32; COLUMNS];
-        let (rows, columns) = (ROWS as i64, COLUMNS as i64);
+        let (rows, columns) = (length(DISTINCT), length(COLUMNS));
         // SAFETY: the row length is a multiple of every block size; source and importance are as
         // long as ggml reads, and the target as long as ggml says it writes.
         let bytes = unsafe {
-            let mut bytes = vec![0_u8; sys::ggml_row_size(kind, columns) * ROWS];
+            let mut bytes = vec![0_u8; sys::ggml_row_size(kind, columns) * DISTINCT];
             sys::ggml_quantize_chunk(
                 kind,
                 source.as_ptr(),
@@ -138,6 +114,9 @@ impl Weights {
             // SAFETY: as many values as were made from floats above.
             unsafe { to_float(bytes.as_ptr().cast(), values.as_mut_ptr(), rows * columns) }
         }
+        let row_bytes = bytes.len() / DISTINCT * ROWS * EXPERTS;
+        let bytes = bytes.into_iter().cycle().take(row_bytes).collect();
+        let values = values.into_iter().cycle().take(COLUMNS * ROWS * EXPERTS).collect();
         Self { kind, bytes, values }
     }
 }
@@ -147,153 +126,54 @@ fn random(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| chance.random_range(-1.0_f32..1.0)).collect()
 }
 
-/// Owns what a small graph needs, freed in the order in which it must be.
-#[derive(Default)]
-struct Owned {
-    buffers: Vec<NonNull<sys::ggml_backend_buffer>>,
-    backend: Option<NonNull<sys::ggml_backend>>,
-    context: Option<NonNull<sys::ggml_context>>,
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: each is owned and freed once; tensors point into buffers, and both are unused
-        // from here on.
-        unsafe {
-            self.buffers
-                .drain(..)
-                .for_each(|buffer| sys::ggml_backend_buffer_free(buffer.as_ptr()));
-            if let Some(backend) = self.backend {
-                sys::ggml_backend_free(backend.as_ptr());
-            }
-            if let Some(context) = self.context {
-                sys::ggml_free(context.as_ptr());
-            }
-        }
-    }
-}
-
 fn test_product(
     weights: &Weights,
+    shape: Shape,
     buffer_type: sys::ggml_backend_buffer_type_t,
     rows: usize,
 ) -> Result<(), Fault> {
-    let mut owned = Owned::default();
-    // SAFETY: `owned` frees everything after the last use; sizes match the tensors they are
-    // copied to, as both come from the same constants; null pointers are caught on the way.
-    unsafe {
-        let params = sys::ggml_init_params {
-            mem_size: 1 << 20,
-            mem_buffer: ptr::null_mut(),
-            no_alloc: true,
-        };
-        let context = NonNull::new(sys::ggml_init(params)).ok_or(Fault::NoMemory)?;
-        owned.context = Some(context);
-        let context = context.as_ptr();
-        let (columns, count) = (COLUMNS as i64, rows as i64);
-        let matrix = sys::ggml_new_tensor_2d(context, weights.kind, columns, ROWS as i64);
-        let input = sys::ggml_new_tensor_2d(context, sys::GGML_TYPE_F32, columns, count);
-        let product = sys::ggml_mul_mat(context, matrix, input);
-        if !supported(matrix, product, buffer_type, &mut owned)? {
-            return Ok(());
-        }
-        place(matrix, buffer_type, &mut owned)?;
-        sys::ggml_backend_tensor_set(matrix, weights.bytes.as_ptr().cast(), 0, weights.bytes.len());
-        let plain = sys::ggml_backend_dev_buffer_type(cpu_device());
-        place(input, plain, &mut owned)?;
-        place(product, plain, &mut owned)?;
-        let activations = random(COLUMNS * rows, 7);
-        let bytes = activations.len() * size_of::<f32>();
-        sys::ggml_backend_tensor_set(input, activations.as_ptr().cast(), 0, bytes);
-
-        let graph = sys::ggml_new_graph(context);
-        sys::ggml_build_forward_expand(graph, product);
-        let backend = NonNull::new(sys::ggml_backend_dev_init(cpu_device(), ptr::null()))
-            .ok_or(Fault::NoMemory)?;
-        owned.backend = Some(backend);
-        set_threads(backend.as_ptr());
-        let code = sys::ggml_backend_graph_compute(backend.as_ptr(), graph);
-        let names = || {
-            let buffer = text(sys::ggml_backend_buft_name(buffer_type));
-            (text(sys::ggml_type_name(weights.kind)), buffer)
-        };
-        if code != sys::GGML_STATUS_SUCCESS {
-            let (weights, buffer) = names();
-            return Err(Fault::NotComputed { weights, buffer, code });
-        }
-        let mut result = vec![0.0_f32; ROWS * rows];
-        let bytes = result.len() * size_of::<f32>();
-        sys::ggml_backend_tensor_get(product, result.as_mut_ptr().cast::<c_void>(), 0, bytes);
-        let error = error(&weights.values, &activations, &result);
-        if error <= TOLERANCE {
-            return Ok(());
-        }
-        let (weights, buffer) = names();
-        Err(Fault::Wrong { weights, buffer, rows, error })
+    let mut scene = Scene::new(weights.kind, shape, rows)?;
+    if !scene.supports(buffer_type)? {
+        return Ok(());
     }
-}
-
-/// Whether the CPU multiplies with weights in such a buffer, asked as llama.cpp asks it: with an
-/// empty buffer of that type in place.
-///
-/// # Safety
-/// The tensors belong to a living context, and the matrix has no buffer yet.
-unsafe fn supported(
-    matrix: *mut sys::ggml_tensor,
-    product: *mut sys::ggml_tensor,
-    buffer_type: sys::ggml_backend_buffer_type_t,
-    owned: &mut Owned,
-) -> Result<bool, Fault> {
-    // SAFETY: as the caller promises; the buffer is owned and outlives the question.
-    unsafe {
-        let empty = NonNull::new(sys::ggml_backend_buft_alloc_buffer(buffer_type, 0))
-            .ok_or(Fault::NoMemory)?;
-        owned.buffers.push(empty);
-        (*matrix).buffer = empty.as_ptr();
-        let supported = sys::ggml_backend_dev_supports_op(cpu_device(), product);
-        (*matrix).buffer = ptr::null_mut();
-        Ok(supported)
+    // SAFETY: the device is registered once a variant has started, which callers see to.
+    let plain = unsafe { sys::ggml_backend_dev_buffer_type(cpu_device()) };
+    let activations = random(COLUMNS * rows, 7);
+    let (matrix, input, product) = (scene.matrix, scene.input, scene.product);
+    let weight_bytes = &weights.bytes[..weights.bytes.len() / EXPERTS * shape.matrices()];
+    scene.fill(matrix, buffer_type, weight_bytes)?;
+    scene.fill(input, plain, &bytes(&activations, f32::to_ne_bytes))?;
+    scene.fill(product, plain, &[])?;
+    if let Some(choice) = scene.choice {
+        let experts: Vec<usize> = (0..rows).map(|row| shape.expert(row)).collect();
+        let experts = bytes(&experts, |expert| i32::try_from(expert).unwrap_or(0).to_ne_bytes());
+        scene.fill(choice, plain, &experts)?;
     }
-}
-
-/// Gives a tensor memory of that type.
-///
-/// # Safety
-/// The tensor belongs to a living context and has no buffer yet.
-unsafe fn place(
-    tensor: *mut sys::ggml_tensor,
-    buffer_type: sys::ggml_backend_buffer_type_t,
-    owned: &mut Owned,
-) -> Result<(), Fault> {
-    // SAFETY: as the caller promises; the buffer is as large as its type asks for this tensor.
-    unsafe {
-        let size = sys::ggml_backend_buft_get_alloc_size(buffer_type, tensor);
-        let buffer = NonNull::new(sys::ggml_backend_buft_alloc_buffer(buffer_type, size))
-            .ok_or(Fault::NoMemory)?;
-        owned.buffers.push(buffer);
-        let base = sys::ggml_backend_buffer_get_base(buffer.as_ptr());
-        match sys::ggml_backend_tensor_alloc(buffer.as_ptr(), tensor, base) {
-            sys::GGML_STATUS_SUCCESS => Ok(()),
-            _ => Err(Fault::NoMemory),
+    // SAFETY: both are names of things that exist as long as the module.
+    let (kind, buffer) = unsafe {
+        let kind = sys::ggml_type_name(weights.kind);
+        (text(kind), text(sys::ggml_backend_buft_name(buffer_type)))
+    };
+    match scene.compute(ROWS * rows) {
+        Err(code) => Err(Fault::NotComputed { weights: kind, buffer, code }),
+        Ok(result) => {
+            let error = error(&weights.values, shape, &activations, &result);
+            let right = error <= TOLERANCE;
+            if right { Ok(()) } else { Err(Fault::Wrong { weights: kind, buffer, rows, error }) }
         }
     }
 }
 
-/// # Safety
-/// The backend is the CPU's and alive.
-unsafe fn set_threads(backend: sys::ggml_backend_t) {
-    type SetThreads = unsafe extern "C" fn(sys::ggml_backend_t, i32);
-    if let Some(function) = cpu_function(c"ggml_backend_set_n_threads") {
-        // SAFETY: this is the function's type in `ggml-backend.h`; the backend is as promised.
-        unsafe { std::mem::transmute::<*mut c_void, SetThreads>(function)(backend, THREADS) }
-    }
+fn bytes<T: Copy>(values: &[T], of: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
+    values.iter().flat_map(|value| of(*value)).collect()
 }
 
 /// Squared error over squared result; infinite where a value is not finite.
-fn error(weights: &[f32], activations: &[f32], result: &[f32]) -> f64 {
+fn error(weights: &[f32], shape: Shape, activations: &[f32], result: &[f32]) -> f64 {
     let (mut wrong, mut right) = (0.0, 0.0);
     for (row, activation) in activations.chunks_exact(COLUMNS).enumerate() {
-        for (column, weight) in weights.chunks_exact(COLUMNS).enumerate() {
+        let matrix = &weights[shape.expert(row) * COLUMNS * ROWS..][..COLUMNS * ROWS];
+        for (column, weight) in matrix.chunks_exact(COLUMNS).enumerate() {
             let pairs = weight.iter().zip(activation);
             let exact: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
             let difference = exact - f64::from(result[row * ROWS + column]);
@@ -325,10 +205,10 @@ mod tests {
             .chunks_exact(COLUMNS)
             .map(|row| row.iter().zip(&activations).map(|(a, b)| a * b).sum())
             .collect();
-        assert!(error(&weights, &activations, &result) < 1e-9);
+        assert!(error(&weights, Shape::Plain, &activations, &result) < 1e-9);
         result[3] = f32::NAN;
-        assert_eq!(error(&weights, &activations, &result), f64::INFINITY);
+        assert!(error(&weights, Shape::Plain, &activations, &result).is_infinite());
         let zeros = vec![0.0; ROWS];
-        assert!((error(&weights, &activations, &zeros) - 1.0).abs() < 1e-9);
+        assert!((error(&weights, Shape::Plain, &activations, &zeros) - 1.0).abs() < 1e-9);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
@@ -44,7 +46,12 @@ pub struct WorkerEngine {
     scores: Option<Vec<(String, i32)>>,
     identity: Option<Identity>,
     last_log: Vec<String>,
+    canceller: Canceller,
+    types: Option<(FileKey, Vec<String>)>,
 }
+
+/// A file, and which writing of it.
+type FileKey = (PathBuf, Option<(SystemTime, u64)>);
 
 #[derive(Debug)]
 struct Resident {
@@ -66,7 +73,15 @@ impl WorkerEngine {
             scores: None,
             identity: None,
             last_log: Vec::new(),
+            canceller: Canceller::default(),
+            types: None,
         }
+    }
+
+    /// Ends what this engine does, from another thread.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
     }
 
     /// The environment that every worker gets.
@@ -113,9 +128,21 @@ impl WorkerEngine {
     }
 
     /// The types of a model file's tensors, by ggml's names (`"Q4_K"`, `"F16"`).
-    pub fn weight_types(&self, model: &Path) -> Result<Vec<String>, Failure> {
-        match self.once(Ask::WeightTypes { model: absolute(model) })? {
-            Answer::WeightTypes(types) => Ok(types),
+    pub fn weight_types(&mut self, model: &Path) -> Result<Vec<String>, Failure> {
+        let model = absolute(model);
+        let written = fs::metadata(&model).ok();
+        let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
+        let key = (model.clone(), written);
+        if let Some((known, types)) = &self.types
+            && *known == key
+        {
+            return Ok(types.clone());
+        }
+        match self.once(Ask::WeightTypes { model })? {
+            Answer::WeightTypes(types) => {
+                self.types = Some((key, types.clone()));
+                Ok(types)
+            }
             other => Err(mismatch(&other)),
         }
     }
@@ -155,7 +182,7 @@ impl WorkerEngine {
 
     /// Asks a process that ends with the answer.
     fn once(&self, ask: Ask) -> Result<Answer, Failure> {
-        Process::start(&self.program, &self.environment)?.ask(ask, SHORT)
+        Process::start(&self.program, &self.environment, &self.canceller)?.ask(ask, SHORT)
     }
 
     /// The worker for such a process, moved to the end of the list; how long starting it took if
@@ -174,7 +201,7 @@ impl WorkerEngine {
         let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
         self.residents.drain(..surplus);
         let started = Instant::now();
-        let mut process = Process::start(&self.program, &self.environment)?;
+        let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
         match process.ask(Ask::Start(setting.clone()), deadline)? {
             Answer::Started => {}
             other => return Err(mismatch(&other)),

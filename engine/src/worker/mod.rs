@@ -5,6 +5,7 @@
 //! worker. They speak [`protocol`]: one line of JSON each way. What a job means is left to
 //! [`crate::llama`].
 
+mod cancel;
 mod child;
 mod engine;
 mod process;
@@ -12,6 +13,7 @@ mod protocol;
 mod ring;
 mod wait;
 
+pub use cancel::Canceller;
 pub use child::serve;
 pub use engine::{WorkerEngine, WorkerOptions};
 

@@ -5,12 +5,13 @@ use std::io::{BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::cancel::Canceller;
 use super::protocol::{self, Answer, Ask, LineError, Reply, Request};
 use super::ring::Ring;
 use super::wait;
@@ -23,12 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 type Line = Result<Option<Reply>, LineError>;
 
+/// What ends the waiting for an answer.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The worker said something, or closed its output.
+    Line(Line),
+    /// Somebody does not want to know any more.
+    Cancel,
+}
+
 /// A worker, ended together with its process group when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    replies: Receiver<Line>,
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+    canceller: Canceller,
     log: Ring,
     log_reader: Option<JoinHandle<()>>,
     next_id: u64,
@@ -41,6 +53,7 @@ impl Process {
     pub(super) fn start(
         program: &Path,
         environment: &[(OsString, OsString)],
+        canceller: &Canceller,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         command.arg("worker").env_clear().envs(environment.iter().cloned()).process_group(0);
@@ -50,9 +63,19 @@ impl Process {
         })?;
         let log = Ring::default();
         let log_reader = child.stderr.take().map(|stream| log.fill_from(stream));
-        let replies = replies(child.stdout.take().expect("stdout is piped"));
-        let input = child.stdin.take();
-        Ok(Self { child, input, replies, log, log_reader, next_id: 1, ended: None })
+        let (sender, events) = mpsc::channel();
+        pass_on(child.stdout.take().expect("stdout is piped"), sender.clone());
+        Ok(Self {
+            input: child.stdin.take(),
+            child,
+            events,
+            sender,
+            canceller: canceller.clone(),
+            log,
+            log_reader,
+            next_id: 1,
+            ended: None,
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -81,17 +104,28 @@ impl Process {
         if !sent {
             return Err(self.bury());
         }
-        match self.replies.recv_timeout(deadline.saturating_sub(started.elapsed())) {
-            Ok(Ok(Some(reply))) if reply.id == id => reply.answer,
-            Ok(Ok(Some(reply))) => Err(self.babbles(&format!("answer {} to {id}", reply.id))),
-            Ok(Err(LineError::Cut)) | Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => {
-                Err(self.bury())
+        if !self.canceller.listen(&self.sender) {
+            self.kill();
+            return Err(Failure::refused("the job was cancelled"));
+        }
+        match self.events.recv_timeout(deadline.saturating_sub(started.elapsed())) {
+            Ok(Event::Line(Ok(Some(reply)))) if reply.id == id => reply.answer,
+            Ok(Event::Line(Ok(Some(reply)))) => {
+                Err(self.babbles(&format!("answer {} to {id}", reply.id)))
             }
-            Ok(Err(error)) => Err(self.babbles(&error.to_string())),
+            Ok(Event::Line(Ok(None) | Err(LineError::Cut))) => Err(self.bury()),
+            Ok(Event::Line(Err(error))) => Err(self.babbles(&error.to_string())),
+            Ok(Event::Cancel) => {
+                self.kill();
+                Err(Failure::refused("the job was cancelled"))
+            }
             Err(RecvTimeoutError::Timeout) => {
                 self.kill();
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 Err(Failure::TimedOut { deadline_ms, log: self.log(LOG_LINES) })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                unreachable!("this process holds a sender itself")
             }
         }
     }
@@ -149,17 +183,15 @@ impl Drop for Process {
 }
 
 /// Reads replies beside the waiting, so that waiting can end.
-fn replies(output: impl Read + Send + 'static) -> Receiver<Line> {
-    let (sender, receiver) = mpsc::channel();
+fn pass_on(output: impl Read + Send + 'static, sender: Sender<Event>) {
     thread::spawn(move || {
         let mut output = BufReader::new(output);
         loop {
             let reply = protocol::read::<Reply>(&mut output);
             let more = matches!(reply, Ok(Some(_)));
-            if sender.send(reply).is_err() || !more {
+            if sender.send(Event::Line(reply)).is_err() || !more {
                 return;
             }
         }
     });
-    receiver
 }

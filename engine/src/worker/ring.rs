@@ -58,8 +58,8 @@ mod tests {
     #[test]
     fn only_the_last_lines_stay_and_long_ones_are_split() {
         let ring = Ring::default();
-        let text = (0..LINES + 5).map(|n| format!("line {n}\n")).collect::<String>();
-        ring.fill_from(std::io::Cursor::new(text)).join().unwrap();
+        let text: Vec<String> = (0..LINES + 5).map(|n| format!("line {n}")).collect();
+        ring.fill_from(std::io::Cursor::new(text.join("\n"))).join().unwrap();
         assert_eq!(ring.lines().len(), LINES);
         assert_eq!(ring.last(1), [format!("line {}", LINES + 4)]);
         ring.fill_from(std::io::repeat(b'x').take(LINE_BYTES + 1)).join().unwrap();

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use autotune_engine::api::{Bytes, Clock, Engine};
+use autotune_engine::api::{Bytes, Clock, Engine, SystemClock};
 use autotune_engine::sim::World;
-use serde_json::{Value, json};
 
 use crate::cli::engine::OpenEngine;
-use crate::cli::{Printer, Stop};
-use crate::measure::{Bench, NoSensors, Sensors};
-use crate::model::{Machine, ModelCard};
+use crate::cli::{Printer, Stop, model};
+use crate::detect;
+use crate::measure::{Bench, NoSensors, Reading, Sensors};
+use crate::model::{Machine, ModelCard, Provenance};
 use crate::plan::Here;
 
 /// Everything that is outside of a sweep.
@@ -26,20 +26,19 @@ pub(super) struct Place {
 
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
-    pub(super) fn open(opened: OpenEngine, model: &str, _printer: Printer) -> Result<Self, Stop> {
-        let Some(world) = opened.world else {
-            return Err(Stop::usage("llama.cpp is not wired yet"));
-        };
-        let machine = simulated_machine(&world);
-        Ok(Self {
-            engine: opened.engine,
-            clock: opened.clock,
-            sensors: Box::new(NoSensors),
-            here: here(&machine),
-            fingerprint: fingerprint(&machine),
-            machine,
-            card: simulated_model(&world, model),
-        })
+    pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
+        let OpenEngine { engine, clock, world } = opened;
+        let (machine, card): (Machine, ModelCard);
+        let sensors: Box<dyn Sensors>;
+        if let Some(world) = &world {
+            (machine, card) = (simulated_machine(world), simulated_model(world, model));
+            sensors = Box::new(NoSensors);
+        } else {
+            (machine, card) = (detect::machine(&detect::live()), model::card(model, printer)?);
+            sensors = Box::new(Counters(SystemClock::start()));
+        }
+        let (here, fingerprint) = (here(&machine), machine.fingerprint());
+        Ok(Self { engine, clock, sensors, machine, here, fingerprint, card })
     }
 
     /// The doors of a visit.
@@ -53,79 +52,62 @@ impl Place {
     }
 }
 
+/// The counters of this machine's processors.
+#[derive(Debug)]
+struct Counters(SystemClock);
+
+impl Sensors for Counters {
+    fn read(&mut self) -> Reading {
+        let times = detect::processor_times();
+        Reading {
+            at: self.0.now(),
+            busy: times.map(|times| times.busy),
+            stolen: times.map(|times| times.stolen),
+            processors: times.map(|times| times.processors),
+        }
+    }
+}
+
 /// What a plan needs of a machine document.
 pub(super) fn here(machine: &Machine) -> Here {
-    let document = document(machine);
-    let count = |path: &str| {
-        document.pointer(path).and_then(Value::as_u64).and_then(|count| u32::try_from(count).ok())
-    };
-    let bytes = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_u64).map(Bytes);
-    let cores = count("/cpu/cores").unwrap_or(1);
-    // llama.cpp starts one thread per physical core, on hybrid processors per performance core.
-    let kinds = document.pointer("/cpu/kinds").and_then(Value::as_array);
-    let performance: u32 = kinds
-        .into_iter()
-        .flatten()
-        .filter(|kind| kind["name"] == "performance")
-        .filter_map(|kind| kind["cores"].as_u64().and_then(|cores| u32::try_from(cores).ok()))
-        .sum();
-    let online = count("/cpu/threads_online").unwrap_or(cores);
-    let gpus = document.pointer("/gpus").and_then(Value::as_array);
-    let free: Vec<Bytes> =
-        gpus.into_iter().flatten().filter_map(|gpu| bytes(gpu, "/free_bytes")).collect();
+    let cores = machine.cpu.cores.unwrap_or(1);
+    let online = machine.cpu.threads_online.unwrap_or(cores);
+    let free: Vec<Bytes> = machine
+        .gpus
+        .iter()
+        .filter(|gpu| gpu.backend.is_some() && gpu.integrated != Some(true))
+        .filter_map(|gpu| gpu.free_bytes)
+        .collect();
     Here {
-        physical_cores: if performance > 0 { performance } else { cores },
+        physical_cores: machine.fast_cores().unwrap_or(cores),
         online_threads: online,
-        usable_threads: count("/limits/usable_threads").unwrap_or(online).max(1),
-        available_memory: bytes(&document, "/memory/available_bytes"),
+        usable_threads: machine.limits.usable_threads.unwrap_or(online).max(1),
+        available_memory: machine.available_memory(),
         gpu_memory: (!free.is_empty()).then(|| free.into_iter().sum()),
     }
 }
 
-/// The facts of a machine that speed depends on, as one digest.
-pub(super) fn fingerprint(machine: &Machine) -> String {
-    let document = document(machine);
-    let facts = [
-        "/os/kernel",
-        "/os/hypervisor",
-        "/cpu/model",
-        "/cpu/cores",
-        "/cpu/threads_online",
-        "/cpu/threads_allowed",
-        "/memory/total_bytes",
-        "/limits/usable_threads",
-        "/gpus/0/name",
-        "/gpus/0/driver",
-        "/provenance",
-    ];
-    let values: Vec<Option<&Value>> = facts.iter().map(|path| document.pointer(path)).collect();
-    let text = serde_json::to_vec(&values).expect("documents have string keys only");
-    blake3::hash(&text).to_hex().to_string()
-}
-
-fn document(machine: &Machine) -> Value {
-    serde_json::to_value(machine).expect("documents have string keys only")
-}
-
 /// The machine document of a simulated machine.
 fn simulated_machine(world: &World) -> Machine {
-    let machine = world.machine;
-    let threads = machine.cores * machine.smt;
-    let document = json!({
-        "schema": "autotune.machine/1",
-        "tool_version": env!("CARGO_PKG_VERSION"),
-        "provenance": "simulated",
-        "cpu": {
-            "model": world.name, "cores": machine.cores, "threads": threads,
-            "threads_online": threads, "threads_allowed": threads, "smt": machine.smt,
-        },
-        "memory": {
-            "total_bytes": machine.memory_bytes, "available_bytes": machine.memory_bytes,
-        },
-        "limits": { "usable_threads": machine.usable_threads.unwrap_or(threads) },
-        "gpus": [],
-    });
-    serde_json::from_value(document).expect("the document has the contract's names")
+    let spec = world.machine;
+    let threads = spec.cores * spec.smt;
+    let mut machine = Machine {
+        schema: Machine::SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        captured_at: super::now(),
+        provenance: Provenance::Simulated,
+        ..Machine::default()
+    };
+    machine.cpu.model = Some(world.name.clone());
+    machine.cpu.cores = Some(spec.cores);
+    machine.cpu.threads = Some(threads);
+    machine.cpu.threads_online = Some(threads);
+    machine.cpu.threads_allowed = Some(threads);
+    machine.cpu.smt = Some(spec.smt);
+    machine.memory.total_bytes = Some(Bytes(spec.memory_bytes));
+    machine.memory.available_bytes = Some(Bytes(spec.memory_bytes));
+    machine.limits.usable_threads = Some(spec.usable_threads.unwrap_or(threads));
+    machine
 }
 
 /// The model card of a simulated machine, where every file is the one model it has.
@@ -162,25 +144,24 @@ fn simulated_model(world: &World, typed: &str) -> ModelCard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Gpu, GpuBackend};
 
     #[test]
-    fn a_hybrid_processor_counts_its_performance_cores() {
-        let machine = |kinds: Value| -> Machine {
-            serde_json::from_value(json!({
-                "schema": "autotune.machine/1",
-                "cpu": {"cores": 14, "threads_online": 20, "kinds": kinds},
-                "limits": {"usable_threads": 12},
-                "gpus": [{"free_bytes": 5}, {"free_bytes": 7}, {"free_bytes": null}],
-            }))
-            .unwrap()
+    fn only_cards_that_the_engine_drives_count_as_memory() {
+        let gpu = |backend, free: u64, integrated| Gpu {
+            backend,
+            free_bytes: Some(Bytes(free)),
+            integrated: Some(integrated),
+            ..Gpu::default()
         };
-        let kinds =
-            json!([{"name": "performance", "cores": 6}, {"name": "efficiency", "cores": 8}]);
-        let hybrid = here(&machine(kinds));
-        assert_eq!((hybrid.physical_cores, hybrid.online_threads), (6, 20));
-        assert_eq!((hybrid.usable_threads, hybrid.gpu_memory), (12, Some(Bytes(12))));
-        assert_eq!(hybrid.available_memory, None);
-        let uniform = here(&machine(json!([{"name": "uniform", "cores": 14}])));
-        assert_eq!(uniform.physical_cores, 14);
+        let mut machine = Machine::default();
+        assert_eq!((here(&machine).physical_cores, here(&machine).usable_threads), (1, 1));
+        machine.gpus = vec![
+            gpu(None, 1, false),
+            gpu(Some(GpuBackend::Cuda), 20, false),
+            gpu(Some(GpuBackend::Cuda), 300, false),
+            gpu(Some(GpuBackend::Vulkan), 4000, true),
+        ];
+        assert_eq!(here(&machine).gpu_memory, Some(Bytes(320)));
     }
 }

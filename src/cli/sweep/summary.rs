@@ -6,6 +6,7 @@ use std::path::Path;
 use autotune_engine::api::{Setting, TokenRate};
 
 use crate::cli::global::one_line;
+use crate::export;
 use crate::knob::{self, Tool};
 use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
 use crate::plan::built_in;
@@ -100,18 +101,18 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
     for (knob, from, to) in changed {
         let _ = writeln!(text, "  {:16} {from} -> {to}", knob.name());
     }
-    let _ = writeln!(text, "\n{}", one_line(&server_command(plan, &findings.best.setting)));
+    let _ = write!(text, "\n{}", server_command(plan, &findings.best.setting));
     for caveat in &findings.caveats {
         let _ = writeln!(text, "caveat: {}", one_line(caveat));
     }
     let _ = writeln!(
         text,
-        "\n{} trials ({} failed, {} from the cache); {}.\n{}",
+        "\n{} trials ({} failed, {} from the cache); {}.\nReport: {}",
         findings.trials_measured + findings.trials_failed + findings.trials_cached,
         findings.trials_failed,
         findings.trials_cached,
         findings.stopped_because,
-        folder.display()
+        folder.join("report.md").display()
     );
     text
 }
@@ -166,19 +167,14 @@ fn model_name(plan: &Plan) -> String {
     one_line(&plan.model.name.clone().unwrap_or(path))
 }
 
-/// The command line that runs this setting.
+/// The command line that runs this setting, and what it cannot say.
 fn server_command(plan: &Plan, setting: &Setting) -> String {
-    let mut words = vec![
-        "llama-server".to_owned(),
-        "--model".to_owned(),
-        plan.model.path.display().to_string(),
-        "--ctx-size".to_owned(),
-        setting.context.context.to_string(),
-        "--batch-size".to_owned(),
-        setting.context.batch.to_string(),
-    ];
-    for knob in knob::ALL {
-        words.extend(knob.spell(Tool::LlamaServer, &knob.read(setting)));
+    let tuned: Vec<&str> = plan.axes.iter().map(|axis| axis.knob.as_str()).collect();
+    let command =
+        export::command(Tool::LlamaServer, setting, &plan.model.path, &plan.workload, &tuned);
+    let mut text = format!("{}\n", command.lines());
+    for note in &command.notes {
+        let _ = writeln!(text, "note: {}", one_line(note));
     }
-    words.join(" ")
+    text
 }

@@ -42,7 +42,7 @@ pub(super) fn plot(trials: &[Trial], findings: &Findings) -> Option<Plot> {
         label: "share of tokens at most this late".into(),
         low: 0.0,
         high: 1.0,
-        ticks: shares.map(|share| (share, format::percent(share).replace("0.0", "0"))).to_vec(),
+        ticks: shares.map(|share| (share, format::percent(share))).to_vec(),
     };
     let svg = plane::draw(LAYOUT, &x, &y, |plane| {
         for (_, times, ink) in &series {
@@ -84,6 +84,11 @@ fn token_ms(trials: &[Trial], candidate: &Candidate) -> Vec<f64> {
 }
 
 /// The time that this share of tokens does not exceed.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a length is a whole number within it"
+)]
 fn at_share(ascending: &[f64], share: f64) -> f64 {
     let last = ascending.len() - 1;
     ascending[((ascending.len() as f64 * share).ceil() as usize).saturating_sub(1).min(last)]

@@ -61,15 +61,13 @@ pub(super) fn plot(curve: &Curve, plan: &Plan) -> Option<Plot> {
 /// A knob's name for a title.
 pub(super) fn knob_words(knob: &str) -> String {
     let words = short(&knob.replace('_', " "), 40);
-    match words.as_str() {
-        "isa variant" => "CPU variant".into(),
-        _ => {
-            let mut letters = words.chars();
-            letters.next().map_or(words.clone(), |first| {
-                first.to_uppercase().collect::<String>() + letters.as_str()
-            })
-        }
+    if words == "isa variant" {
+        return "CPU variant".into();
     }
+    let mut letters = words.chars();
+    letters
+        .next()
+        .map_or(String::new(), |first| first.to_uppercase().collect::<String>() + letters.as_str())
 }
 
 /// From a little below the slowest to the fastest: levels differ by less than their size.

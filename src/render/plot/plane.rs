@@ -53,19 +53,14 @@ pub(super) struct Plane<'a> {
 }
 
 /// Draws a plane and what `body` puts on it.
-pub(super) fn draw(
-    layout: Layout,
-    x: &Axis,
-    y: &Axis,
-    body: impl FnOnce(&Plane<'_>),
-) -> String {
+pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<'_>)) -> String {
     let mut svg = String::new();
     {
-        let size = ((layout.width * FINE) as u32, (layout.height * FINE) as u32);
+        let size = ((layout.width * FINE).unsigned_abs(), (layout.height * FINE).unsigned_abs());
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let inner = (
             layout.left * FINE..(layout.width - layout.right) * FINE,
-            layout.top * FINE..(layout.height - layout.bottom) * FINE,
+            (layout.height - layout.bottom) * FINE..layout.top * FINE,
         );
         let plane = Plane {
             coordinates: Cartesian2d::new(x.low..x.high, y.low..y.high, inner),
@@ -78,11 +73,8 @@ pub(super) fn draw(
         body(&plane);
         drawn(plane.root.present());
     }
-    let coarse = format!(
-        "width=\"{}\" height=\"{}\" viewBox",
-        layout.width * FINE,
-        layout.height * FINE
-    );
+    let coarse =
+        format!("width=\"{}\" height=\"{}\" viewBox", layout.width * FINE, layout.height * FINE);
     let fine = format!("width=\"{}\" height=\"{}\" viewBox", layout.width, layout.height);
     theme::themed(svg.replacen(&coarse, &fine, 1))
 }
@@ -102,7 +94,12 @@ impl Plane<'_> {
             self.text((self.x.0, *value), (-8, 0), words, Ink::Muted, Anchor::Right);
         }
         let layout = self.layout;
-        self.at((layout.width - layout.right, layout.height - 8), &x.label, Ink::Muted, Anchor::Right);
+        self.at(
+            (layout.width - layout.right, layout.height - 8),
+            &x.label,
+            Ink::Muted,
+            Anchor::Right,
+        );
         self.at((8, 11), &y.label, Ink::Muted, Anchor::Left);
     }
 
@@ -114,7 +111,7 @@ impl Plane<'_> {
     /// A line through points.
     pub(super) fn line(&self, points: &[(f64, f64)], ink: Ink, width_px: i32) {
         let points: Vec<_> = points.iter().map(|point| self.place(*point)).collect();
-        let style = ink.key().stroke_width((width_px * FINE) as u32);
+        let style = ink.key().stroke_width((width_px * FINE).unsigned_abs());
         drawn(self.root.draw(&PathElement::new(points, style)));
     }
 
@@ -122,10 +119,8 @@ impl Plane<'_> {
     pub(super) fn bar(&self, from: (f64, f64), to: (f64, f64), half_px: i32, ink: Ink) {
         let (a, b) = (self.place(from), self.place(to));
         let (left, right) = (a.0.min(b.0), a.0.max(b.0).max(a.0.min(b.0) + FINE));
-        let corners = [
-            (left, a.1.min(b.1) - half_px * FINE),
-            (right, a.1.max(b.1) + half_px * FINE),
-        ];
+        let corners =
+            [(left, a.1.min(b.1) - half_px * FINE), (right, a.1.max(b.1) + half_px * FINE)];
         drawn(self.root.draw(&Rectangle::new(corners, ink.key().filled())));
     }
 
@@ -201,9 +196,10 @@ impl Plane<'_> {
             Anchor::Right => HPos::Right,
         };
         // The SVG backend divides font sizes by 1.24.
-        let size = f64::from(FONT_PX * FINE) * 1.24;
-        let style = TextStyle::from(("sans-serif", size).into_font())
-            .color(&ink.key())
+        let font = f64::from(FONT_PX * FINE) * 1.24;
+        let key = ink.key();
+        let style = TextStyle::from(("sans-serif", font).into_font())
+            .color(&key)
             .pos(Pos::new(side, VPos::Center));
         drawn(self.root.draw(&Text::new(words.to_owned(), at, style)));
     }
@@ -297,6 +293,22 @@ pub(super) fn labelled(ticks: &[f64]) -> Vec<(f64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_higher_and_further_right() {
+        let axis = || Axis { label: String::new(), low: 0.0, high: 10.0, ticks: Vec::new() };
+        let layout = Layout { width: 100, height: 100, left: 10, right: 10, top: 10, bottom: 10 };
+        let centre = |x, y| {
+            let svg = draw(layout, &axis(), &axis(), |plane| plane.dot((x, y), 2, Ink::Text));
+            let read = |name: &str| -> i32 {
+                let rest = svg.split(name).nth(1).unwrap();
+                rest.split('"').next().unwrap().parse().unwrap()
+            };
+            (read("cx=\""), read("cy=\""))
+        };
+        let (low, high) = (centre(1.0, 1.0), centre(9.0, 9.0));
+        assert!(high.0 > low.0 && high.1 < low.1, "{low:?} {high:?}");
+    }
 
     #[test]
     fn marks_are_round_and_inside() {

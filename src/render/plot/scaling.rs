@@ -98,9 +98,9 @@ fn half(plane: &plane::Plane<'_>, points: &[Point]) {
     let Some(p) = points.iter().find(|p| p.efficiency.is_some_and(|share| share < 0.5)) else {
         return;
     };
-    let place = p.threads.log2();
-    plane.line(&[(place, 0.0), (place, p.rate)], Ink::Bad, 1);
-    plane.text((place, 0.0), (-6, -10), "under 50 %", Ink::Bad, Anchor::Right);
+    let at = p.threads.log2();
+    plane.line(&[(at, 0.0), (at, p.rate)], Ink::Bad, 1);
+    plane.text((at, 0.0), (-6, -10), "under 50 %", Ink::Bad, Anchor::Right);
 }
 
 fn description(curve: &Curve, points: &[Point]) -> String {

@@ -64,7 +64,7 @@ pub(super) fn themed(mut svg: String) -> String {
         let (name, light, _) = ink.colours();
         let RGBColor(r, g, b) = ink.key();
         let key = format!("#{r:02X}{g:02X}{b:02X}");
-        let dash = if ink == Ink::Dashed { " stroke-dasharray=\"20 16\"" } else { "" };
+        let dash = if ink == Ink::Dashed { " stroke-dasharray=\"40 32\"" } else { "" };
         svg = svg.replace(
             &format!("stroke=\"{key}\""),
             &format!("stroke=\"{light}\"{dash} class=\"ps-{name}\""),
@@ -77,12 +77,13 @@ pub(super) fn themed(mut svg: String) -> String {
 
 /// Rules for the classes: light first, dark where it is preferred on a screen.
 pub(super) fn style_sheet() -> String {
-    let rules = |pick: fn((&'static str, &'static str, &'static str)) -> (&'static str, &'static str)| {
-        ALL.iter().fold(String::new(), |text, ink| {
-            let (name, colour) = pick(ink.colours());
-            text + &format!(".ps-{name}{{stroke:{colour}}}.pf-{name}{{fill:{colour}}}")
-        })
-    };
+    let rules =
+        |pick: fn((&'static str, &'static str, &'static str)) -> (&'static str, &'static str)| {
+            ALL.iter().fold(String::new(), |text, ink| {
+                let (name, colour) = pick(ink.colours());
+                text + &format!(".ps-{name}{{stroke:{colour}}}.pf-{name}{{fill:{colour}}}")
+            })
+        };
     format!(
         "{}\n@media screen and (prefers-color-scheme:dark){{{}}}",
         rules(|(name, light, _)| (name, light)),

@@ -17,7 +17,8 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
         Phase::Prefill
     };
     let begin = trials.iter().filter_map(started).min()?;
-    let minutes = |trial: &Trial| Some((started(trial)?.as_second() - begin.as_second()) as f64 / 60.0);
+    let minutes =
+        |trial: &Trial| Some((started(trial)?.as_second() - begin.as_second()) as f64 / 60.0);
     let measured: Vec<_> = trials
         .iter()
         .filter_map(|trial| Some((trial, minutes(trial)?, rate(trial, phase)?)))
@@ -42,7 +43,9 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
         plane.line(&baseline, Ink::Default, 1);
         for (trial, at, rate) in &measured {
             match trial {
-                trial if trial.asked == plan.baseline => plane.square((*at, *rate), 3, Ink::Default),
+                trial if trial.asked == plan.baseline => {
+                    plane.square((*at, *rate), 3, Ink::Default);
+                }
                 trial if trial.asked == findings.best.setting => {
                     plane.dot((*at, *rate), 4, Ink::Tuned);
                 }

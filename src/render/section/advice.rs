@@ -56,31 +56,38 @@ pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
         ));
     }
     if plan.model.synthetic {
-        items.push(item("Medium", "sweep the real model file; the weights measured here are random"));
+        items.push(item(
+            "Medium",
+            "sweep the real model file; the weights measured here are random",
+        ));
     }
-    items.push(item("If needed", "sweep a smaller quantization of the model, and judge its quality"));
+    items.push(item(
+        "If needed",
+        "sweep a smaller quantization of the model, and judge its quality",
+    ));
     SectionView::of("actions", "Recommended actions", vec![BlockView::List { items }])
 }
 
 /// What to run with, watch, and when to tune again.
 pub(super) fn production(evidence: Evidence<'_>) -> SectionView {
     let (plan, findings) = (evidence.plan, evidence.findings);
-    let chosen =
-        if summary::recommended(findings) { &findings.best } else { &findings.baseline };
+    let chosen = if summary::recommended(findings) { &findings.best } else { &findings.baseline };
     let threads = &chosen.setting.threads;
     let mut items = vec![item(
         "Threads",
-        match threads.threads == threads.threads_batch {
-            true => format!("{} for generation and prompts", threads.threads),
-            false => {
-                format!("{} for generation, {} for prompts", threads.threads, threads.threads_batch)
-            }
+        if threads.threads == threads.threads_batch {
+            format!("{} for generation and prompts", threads.threads)
+        } else {
+            format!("{} for generation, {} for prompts", threads.threads, threads.threads_batch)
         },
     )];
     if let Some(peak) = chosen.peak_resident_bytes {
         items.push(item(
             "Memory",
-            format!("{peak} was the largest resident set at a context of {}", chosen.setting.context.context),
+            format!(
+                "{peak} was the largest resident set at a context of {}",
+                chosen.setting.context.context
+            ),
         ));
     }
     let hardware = match chosen.setting.load.gpu_layers {
@@ -128,11 +135,12 @@ pub(super) fn validation(evidence: Evidence<'_>) -> SectionView {
     let same_numbers = a.context.type_k == b.context.type_k
         && a.context.type_v == b.context.type_v
         && a.context.context == b.context.context;
-    let quality = match same_numbers {
-        true => "Accuracy: weights, KV cache type and context are those of the default; results \
-                 may differ in the last bits of rounding",
-        false => "Accuracy: KV cache type or context differ from the default, and quality was not \
-                  measured",
+    let quality = if same_numbers {
+        "Accuracy: weights, KV cache type and context are those of the default; results \
+                 may differ in the last bits of rounding"
+    } else {
+        "Accuracy: KV cache type or context differ from the default, and quality was not \
+                  measured"
     };
     let items = vec![
         check(pairs.is_some(), compared),
@@ -153,9 +161,10 @@ pub(super) fn commands(evidence: Evidence<'_>) -> SectionView {
     let code = |setting, tool, label| BlockView::Code(summary::code(plan, setting, tool, label));
     let mut blocks = Vec::new();
     if summary::has_tuned(findings) {
-        let (server, cli) = match summary::recommended(findings) {
-            true => ("llama-server, tuned", "llama-cli, tuned"),
-            false => ("llama-server, best seen but not proven", "llama-cli, best seen but not proven"),
+        let (server, cli) = if summary::recommended(findings) {
+            ("llama-server, tuned", "llama-cli, tuned")
+        } else {
+            ("llama-server, best seen but not proven", "llama-cli, best seen but not proven")
         };
         blocks.push(code(best, Tool::LlamaServer, server));
         blocks.push(code(best, Tool::LlamaCli, cli));

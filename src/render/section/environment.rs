@@ -69,9 +69,10 @@ pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
         format!("CPU mask {mask}, NUMA strategy {}", setting.process.numa)
     };
     let (default, best) = (&evidence.findings.baseline.setting, &evidence.findings.best.setting);
-    let used = match describe(default) == describe(best) {
-        true => format!("Every setting ran with {}", describe(default)),
-        false => format!("Default: {}; tuned: {}", describe(default), describe(best)),
+    let used = if describe(default) == describe(best) {
+        format!("Every setting ran with {}", describe(default))
+    } else {
+        format!("Default: {}; tuned: {}", describe(default), describe(best))
     };
     SectionView::missing(
         "affinity",

@@ -32,7 +32,8 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
             cell.citing(evidence),
         ]);
     }
-    let mut blocks: Vec<_> = evidence.figures(|name| name == "optimization-log").into_iter().collect();
+    let mut blocks: Vec<_> =
+        evidence.figures(|name| name == "optimization-log").into_iter().collect();
     blocks.push(BlockView::table(
         "Changes from the default, speed of whole turns",
         &[("Knob", false), ("Change", false), ("Effect alone", true)],
@@ -59,7 +60,11 @@ pub(super) fn options(evidence: Evidence<'_>) -> SectionView {
         });
         blocks.push(BlockView::table(
             "Finalists that could not be told apart from the best",
-            &[("Setting, against the default", false), ("Gain over the best", true), ("Trade-off", false)],
+            &[
+                ("Setting, against the default", false),
+                ("Gain over the best", true),
+                ("Trade-off", false),
+            ],
             rows.collect(),
         ));
     }

@@ -35,9 +35,11 @@ fn table(name: &str, candidate: &Candidate) -> BlockView {
         row.push(CellView::plain(of.into_iter().sum::<Bytes>().to_string()));
         row
     };
-    let parts = |buffer: &BufferUse| [buffer.model_bytes, buffer.context_bytes, buffer.compute_bytes];
+    let parts =
+        |buffer: &BufferUse| [buffer.model_bytes, buffer.context_bytes, buffer.compute_bytes];
     let buffers = &candidate.buffers;
-    let mut rows: Vec<_> = buffers.iter().map(|buffer| cells(&buffer.name, parts(buffer))).collect();
+    let mut rows: Vec<_> =
+        buffers.iter().map(|buffer| cells(&buffer.name, parts(buffer))).collect();
     if buffers.len() > 1 {
         let sum = |part: usize| buffers.iter().map(|buffer| parts(buffer)[part]).sum();
         rows.push(cells("all", [sum(0), sum(1), sum(2)]));

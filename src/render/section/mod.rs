@@ -38,7 +38,8 @@ const NOT_YET: &str = "not measured by this version of autotune";
 
 /// Every section, in order.
 pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
-    let absent = |id, title, what: &str| SectionView::missing(id, title, format!("{what}: {NOT_YET}."));
+    let absent =
+        |id, title, what: &str| SectionView::missing(id, title, format!("{what}: {NOT_YET}."));
     vec![
         speed::metrics(evidence),
         environment::environment(evidence),
@@ -61,7 +62,11 @@ pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
         speed::batching(evidence),
         memory::memory(evidence),
         speed::latency(evidence),
-        absent("counters", "Performance counters", "Instructions per cycle, cache and branch misses"),
+        absent(
+            "counters",
+            "Performance counters",
+            "Instructions per cycle, cache and branch misses",
+        ),
         log::log(evidence),
         log::options(evidence),
         advice::actions(evidence),

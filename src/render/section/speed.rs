@@ -1,6 +1,6 @@
 //! Speeds: default against tuned, over threads, over CPU variants and batches, by phase.
 
-use crate::model::{Curve, Findings, Phase};
+use crate::model::{Curve, Findings, Phase, Verdict};
 use crate::render::plot::{curve_name, is_thread_count, phase_word};
 use crate::render::view::{BlockView, CellView, SectionView, Tone};
 use crate::render::{format, summary};
@@ -18,12 +18,25 @@ pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
         row.push(CellView::none());
         row
     });
+    let cited = |trials: &[u32]| CellView::default().citing(trials);
+    let mut sources =
+        vec![CellView::plain("Evidence"), cited(&evidence.findings.baseline.evidence)];
+    if tuned {
+        sources.push(cited(&evidence.findings.best.evidence));
+        sources.push(match &evidence.findings.verdict {
+            Verdict::Confirmed { evidence, .. } => cited(evidence),
+            Verdict::KeepBaseline | Verdict::Unconfirmed { .. } => CellView::none(),
+        });
+    }
+    sources.push(CellView::none());
+    let rows = rows.chain([sources]);
     let mut columns = vec![("Metric", false), ("Default", true)];
     if tuned {
         columns.extend([("Tuned", true), ("Speed, paired", true)]);
     }
     columns.push(("Target", true));
-    let table = BlockView::table("Metrics of the default and the tuned setting", &columns, rows.collect());
+    let table =
+        BlockView::table("Metrics of the default and the tuned setting", &columns, rows.collect());
     SectionView::of(
         "metrics",
         "Default and tuned",
@@ -190,11 +203,11 @@ fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     let tuned = summary::has_tuned(evidence.findings);
     let load = |candidate: &crate::model::Candidate| {
         let cited = evidence.trials.iter().filter(|trial| candidate.evidence.contains(&trial.id));
-        let times = cited.filter_map(|trial| match &trial.outcome {
+        let mut times = cited.rev().filter_map(|trial| match &trial.outcome {
             crate::model::Outcome::Measured(measured) => measured.transition.load_ns,
             _ => None,
         });
-        let last: Option<u64> = times.last();
+        let last: Option<u64> = times.next();
         last.map_or_else(CellView::none, |ns| CellView::plain(format::seconds(ns as f64 / 1e9)))
     };
     let at = |candidate: &crate::model::Candidate, phase| {
