@@ -152,7 +152,7 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
             run_with(arguments, printer, tools)
         }
         None => {
-            let machine = crate::detect::live();
+            let machine = crate::detect::machine(&crate::detect::live());
             let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
             let surroundings = Surroundings {
                 cpu: machine.cpu.model.clone(),

@@ -1,14 +1,117 @@
-//! Temporary.
+//! What a machine is: [`Host`] → [`Machine`].
+//!
+//! Reads files and asks the drivers' libraries through one door, [`Host`], so that every probe
+//! runs the same over a directory of captured files. Changes nothing, measures nothing; what the
+//! facts are good for is left to `plan` and `render`.
+
+mod cgroup;
+mod clock;
+mod cpu;
+mod drm;
+mod gpu;
+mod host;
+mod hwloc;
+mod isa;
+mod kinds;
+mod limits;
+mod live;
+mod memory;
+mod mounts;
+mod numa;
+mod nvidia;
+mod recommend;
+mod registers;
 mod sensor;
+mod storage;
+mod system;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+pub use host::{Host, Tree, Unread};
+pub use live::{Live, live};
+pub use registers::Registers;
 pub use sensor::{ProcessorTimes, processor_times};
-use crate::model::Machine;
-/// Temporary.
+pub use topology::Topology;
+
+use crate::model::{Machine, Provenance};
+
+/// Looks at everything.
 #[must_use]
-pub fn live() -> Machine {
-    let mut machine = Machine { schema: Machine::SCHEMA.into(), provenance: crate::model::Provenance::Live, ..Machine::default() };
-    machine.cpu.cores = Some(2);
-    machine.cpu.threads_online = Some(2);
-    machine.limits.usable_threads = Some(2);
-    machine.memory.available_bytes = Some(autotune_engine::api::Bytes(20 << 30));
+pub fn machine(host: &dyn Host) -> Machine {
+    let mut gaps = Gaps::default();
+    let topology = topology::find(host, &mut gaps);
+    // hwloc can be told by its environment to describe another machine. Nothing of this one must
+    // leak into it.
+    let described = topology.as_ref().is_some_and(|found| !found.this_system);
+    let elsewhere = Elsewhere { now: host.now() };
+    let host: &dyn Host = if described { &elsewhere } else { host };
+    let mut machine = Machine {
+        schema: Machine::SCHEMA.to_owned(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        captured_at: host.now(),
+        provenance: host.provenance(),
+        os: system::find(host, &mut gaps),
+        cpu: cpu::find(host, topology.as_ref(), &mut gaps),
+        numa: numa::find(host, topology.as_ref(), &mut gaps),
+        memory: memory::find(host, &mut gaps),
+        gpus: gpu::find(host, &mut gaps),
+        storage: storage::find(host, &mut gaps),
+        ..Machine::default()
+    };
+    machine.limits = limits::find(host, &mut machine.cpu, &mut gaps);
+    machine.recommendation = recommend::find(&machine);
+    gaps.missing("ceilings", "peaks are not measured by this version");
+    machine.unseen = gaps.0;
     machine
+}
+
+/// Why facts are missing, by their path.
+#[derive(Debug, Default)]
+struct Gaps(BTreeMap<String, String>);
+
+impl Gaps {
+    fn missing(&mut self, path: impl Into<String>, why: impl Display) {
+        self.0.insert(path.into(), why.to_string());
+    }
+
+    /// The fact, or a note why there is none.
+    fn or<T>(&mut self, path: &str, fact: Option<T>, why: impl Display) -> Option<T> {
+        if fact.is_none() {
+            self.missing(path, why);
+        }
+        fact
+    }
+
+    /// The fact, or a note which file did not give it.
+    fn read<T>(&mut self, path: &str, fact: Result<T, Unread>) -> Option<T> {
+        fact.map_err(|why| self.missing(path, why)).ok()
+    }
+}
+
+/// A machine of which hwloc's description is all there is.
+struct Elsewhere {
+    now: String,
+}
+
+impl Host for Elsewhere {
+    fn read(&self, path: &str) -> Result<String, Unread> {
+        let why = "hwloc describes another machine".to_owned();
+        Err(Unread::Broken { path: path.to_owned(), why })
+    }
+
+    fn list(&self, _path: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance::Captured
+    }
+
+    fn now(&self) -> String {
+        self.now.clone()
+    }
 }

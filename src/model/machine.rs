@@ -433,8 +433,9 @@ impl Machine {
     /// Physical cores that llama.cpp counts: of a hybrid processor the performance cores alone.
     #[must_use]
     pub fn fast_cores(&self) -> Option<u32> {
-        let fast = self.cpu.kinds.iter().find(|kind| kind.name == KindName::Performance);
-        fast.map(|kind| kind.cores).or(self.cpu.cores)
+        let fast = self.cpu.kinds.iter().filter(|kind| kind.name == KindName::Performance);
+        let cores: u32 = fast.map(|kind| kind.cores).sum();
+        if cores > 0 { Some(cores) } else { self.cpu.cores }
     }
 
     /// Memory that can be had without swapping, under this process's limit.

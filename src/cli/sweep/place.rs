@@ -34,7 +34,7 @@ impl Place {
             (machine, card) = (simulated_machine(world), simulated_model(world, model));
             sensors = Box::new(NoSensors);
         } else {
-            (machine, card) = (detect::live(), model::card(model, printer)?);
+            (machine, card) = (detect::machine(&detect::live()), model::card(model, printer)?);
             sensors = Box::new(Counters(SystemClock::start()));
         }
         let (here, fingerprint) = (here(&machine), machine.fingerprint());

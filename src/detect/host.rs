@@ -1,0 +1,185 @@
+//! The door through which a machine is looked at, and the one that leads to a directory of files.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use super::{Registers, Topology};
+use crate::model::{CpuList, Gpu, Provenance};
+
+/// Longest file that is read: `/proc/cpuinfo` of a thousand CPUs has two million bytes.
+const LONGEST_FILE: u64 = 8 << 20;
+/// Most entries of a folder that are looked at.
+const MOST_ENTRIES: usize = 1 << 17;
+
+/// A machine that can be looked at. Paths are absolute, as they are on that machine.
+pub trait Host {
+    /// A whole text file.
+    fn read(&self, path: &str) -> Result<String, Unread>;
+
+    /// Names in a folder, sorted; none where it cannot be read.
+    fn list(&self, path: &str) -> Vec<String>;
+
+    /// Whose facts these are.
+    fn provenance(&self) -> Provenance;
+
+    /// The date for the document, RFC 3339 in UTC.
+    fn now(&self) -> String;
+
+    /// What the processor says of itself.
+    fn registers(&self) -> Option<Registers> {
+        None
+    }
+
+    /// Cores, caches and nodes as hwloc sees them.
+    fn topology(&self) -> Option<Topology> {
+        None
+    }
+
+    /// CPUs that a program may run on, where no file tells.
+    fn threads(&self) -> Option<u32> {
+        None
+    }
+
+    /// The architecture, where no file tells.
+    fn architecture(&self) -> Option<String> {
+        None
+    }
+
+    /// NVIDIA's cards by the driver's library. `Ok` and empty without a driver.
+    fn nvidia(&self) -> Result<Vec<Gpu>, String> {
+        Ok(Vec::new())
+    }
+
+    /// The folder in which models are kept.
+    fn model_folder(&self) -> Option<PathBuf> {
+        None
+    }
+}
+
+/// Why a file gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unread {
+    /// There is none.
+    #[error("{0} does not exist")]
+    Absent(String),
+    /// It may not be read.
+    #[error("{0} may not be read by this user")]
+    Denied(String),
+    /// It is too long or no text, or reading failed.
+    #[error("{path} cannot be read: {why}")]
+    Broken {
+        /// The file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// It was read and makes no sense.
+    #[error("{path} says `{text}`")]
+    Strange {
+        /// The file.
+        path: String,
+        /// The beginning of what it says.
+        text: String,
+    },
+}
+
+impl Unread {
+    pub(super) fn strange(path: &str, text: &str) -> Self {
+        Self::Strange { path: path.to_owned(), text: text.trim().chars().take(40).collect() }
+    }
+}
+
+/// The first line of a file, trimmed; `Err` where it is empty.
+pub(super) fn line(host: &dyn Host, path: &str) -> Result<String, Unread> {
+    let text = host.read(path)?;
+    let line = text.lines().next().unwrap_or_default().trim_matches(['\0', ' ', '\t']);
+    if line.is_empty() { Err(Unread::strange(path, &text)) } else { Ok(line.to_owned()) }
+}
+
+/// A file that holds one value.
+pub(super) fn value<T: FromStr>(host: &dyn Host, path: &str) -> Result<T, Unread> {
+    let text = line(host, path)?;
+    text.parse().map_err(|_| Unread::strange(path, &text))
+}
+
+/// A file that holds a list of CPUs; an empty file is an empty list.
+pub(super) fn cpus(host: &dyn Host, path: &str) -> Result<CpuList, Unread> {
+    let text = host.read(path)?;
+    text.parse().map_err(|_| Unread::strange(path, &text))
+}
+
+/// A text file whose length is bounded and which is a plain file, so that nothing waits for a pipe.
+pub(super) fn read_text(file: &Path, path: &str) -> Result<String, Unread> {
+    let unread = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Unread::Absent(path.to_owned()),
+        ErrorKind::PermissionDenied => Unread::Denied(path.to_owned()),
+        _ => Unread::Broken { path: path.to_owned(), why: error.to_string() },
+    };
+    let broken = |why: &str| Unread::Broken { path: path.to_owned(), why: why.to_owned() };
+    if !fs::metadata(file).map_err(unread)?.is_file() {
+        return Err(broken("it is no plain file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(unread)?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        return Err(broken("it is longer than any file of its kind"));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Names in a folder, sorted.
+pub(super) fn list_names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().take(MOST_ENTRIES);
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// A machine whose `/proc`, `/sys` and `/etc` lie in a folder.
+#[derive(Debug)]
+pub struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    /// The folder must exist. Links that lead out of it are not followed.
+    pub fn open(root: &Path) -> std::io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        if !root.join("proc").is_dir() && !root.join("sys").is_dir() {
+            return Err(std::io::Error::new(ErrorKind::NotFound, "it has neither proc nor sys"));
+        }
+        Ok(Self { root })
+    }
+
+    fn place(&self, path: &str) -> Option<PathBuf> {
+        let place = fs::canonicalize(self.root.join(path.trim_start_matches('/'))).ok()?;
+        place.starts_with(&self.root).then_some(place)
+    }
+}
+
+impl Host for Tree {
+    fn read(&self, path: &str) -> Result<String, Unread> {
+        let place = self.place(path).ok_or_else(|| Unread::Absent(path.to_owned()))?;
+        read_text(&place, path)
+    }
+
+    fn list(&self, path: &str) -> Vec<String> {
+        self.place(path).map(|place| list_names(&place)).unwrap_or_default()
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance::Captured
+    }
+
+    fn now(&self) -> String {
+        Timestamp::now().to_string()
+    }
+}

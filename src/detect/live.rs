@@ -1,0 +1,73 @@
+//! The machine this program runs on.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::host::{list_names, read_text};
+use super::{Host, Registers, Topology, Unread, hwloc, nvidia, registers};
+use crate::model::{Gpu, Provenance};
+
+/// The machine this program runs on.
+#[derive(Debug, Default)]
+pub struct Live {
+    model_folder: Option<PathBuf>,
+}
+
+/// The machine this program runs on; storage is looked up with [`Live::with_model_folder`].
+#[must_use]
+pub fn live() -> Live {
+    Live::default()
+}
+
+impl Live {
+    /// Also finds out on what this folder lies.
+    #[must_use]
+    pub fn with_model_folder(self, folder: PathBuf) -> Self {
+        Self { model_folder: Some(folder) }
+    }
+}
+
+impl Host for Live {
+    fn read(&self, path: &str) -> Result<String, Unread> {
+        read_text(Path::new(path), path)
+    }
+
+    fn list(&self, path: &str) -> Vec<String> {
+        list_names(Path::new(path))
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance::Live
+    }
+
+    fn now(&self) -> String {
+        // Whole seconds: the document describes a machine, not a moment.
+        let second = Timestamp::now().as_second();
+        Timestamp::from_second(second).expect("now is a date").to_string()
+    }
+
+    fn registers(&self) -> Option<Registers> {
+        registers::read()
+    }
+
+    fn topology(&self) -> Option<Topology> {
+        hwloc::topology()
+    }
+
+    fn threads(&self) -> Option<u32> {
+        std::thread::available_parallelism().ok().and_then(|count| u32::try_from(count.get()).ok())
+    }
+
+    fn architecture(&self) -> Option<String> {
+        Some(std::env::consts::ARCH.to_owned())
+    }
+
+    fn nvidia(&self) -> Result<Vec<Gpu>, String> {
+        nvidia::cards()
+    }
+
+    fn model_folder(&self) -> Option<PathBuf> {
+        self.model_folder.clone()
+    }
+}
