@@ -231,8 +231,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     } else if place.card.digest != plan.model.digest {
         Some("the model is another one")
     } else {
-        (place.fingerprint != earlier.machine.fingerprint())
-            .then_some("the machine is another one")
+        (place.fingerprint != earlier.machine.fingerprint()).then_some("the machine is another one")
     };
     if let Some(changed) = changed {
         return Err(Stop::usage(format!("cannot continue {}: {changed}", folder.display()))

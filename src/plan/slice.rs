@@ -9,6 +9,9 @@ use crate::model::{Calibration, ModelCard, Workload};
 
 /// Prompt tokens of a visit at most: beyond the largest physical batch more tokens teach nothing.
 const MOST_PROMPT: u32 = 2048;
+/// A workload's own prompt is kept as long as it takes at most so many times what a phase should
+/// take: a shorter one would never fill the physical batches that are to be compared.
+const WHOLE_PROMPT: f64 = 3.0;
 /// Generated tokens of a visit at most.
 const MOST_GENERATED: u32 = 256;
 /// Generated tokens of a visit at least: fewer are a time of one token.
@@ -89,7 +92,7 @@ pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work
     };
     let fill_s = targets.prefill_s * FILL_SHARE;
     Work {
-        prompt_tokens: prompt_tokens.min(workload.prompt_tokens),
+        prompt_tokens,
         generate_tokens,
         depth: workload.depth.min(fitting(rates.prefill, fill_s)),
         repetitions: 1,
