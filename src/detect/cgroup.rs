@@ -158,7 +158,8 @@ mod tests {
             ("/docker/x", "/elsewhere", vec!["/cg"]),
             ("/", "/../up", vec!["/cg"]),
         ] {
-            let found = folders(&format!("1:name=systemd:/\n0::{path}\n"), &[mount(root, "/cg")], None);
+            let found =
+                folders(&format!("1:name=systemd:/\n0::{path}\n"), &[mount(root, "/cg")], None);
             assert_eq!(found, folders_wanted, "{root} {path}");
         }
     }

@@ -17,9 +17,9 @@ const VENDORS: &[(&str, &str, GpuBackend)] = &[
 /// Every card, NVIDIA's too.
 pub(super) fn cards(host: &dyn Host) -> Vec<Gpu> {
     let names = host.list("/sys/class/drm");
-    let cards = names.iter().filter(|name| {
-        name.strip_prefix("card").is_some_and(|rest| rest.parse::<u32>().is_ok())
-    });
+    let cards = names
+        .iter()
+        .filter(|name| name.strip_prefix("card").is_some_and(|rest| rest.parse::<u32>().is_ok()));
     cards.filter_map(|name| card(host, &format!("/sys/class/drm/{name}/device"))).collect()
 }
 
@@ -88,8 +88,8 @@ fn link(host: &dyn Host, device: &str) -> Option<Pcie> {
 
 fn power_limit(host: &dyn Host, device: &str) -> Option<f64> {
     let sensors = host.list(&format!("{device}/hwmon"));
-    let microwatts = sensors.iter().find_map(|name| {
-        value::<u64>(host, &format!("{device}/hwmon/{name}/power1_cap")).ok()
-    })?;
+    let microwatts = sensors
+        .iter()
+        .find_map(|name| value::<u64>(host, &format!("{device}/hwmon/{name}/power1_cap")).ok())?;
     Some(microwatts as f64 / 1e6)
 }

@@ -10,9 +10,8 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Vec<Gpu> {
         Err(why) => (Vec::new(), Some(why)),
     };
     for listed in drm::cards(host) {
-        let same = |card: &&mut Gpu| {
-            card.pci_address.is_some() && card.pci_address == listed.pci_address
-        };
+        let same =
+            |card: &&mut Gpu| card.pci_address.is_some() && card.pci_address == listed.pci_address;
         match cards.iter_mut().find(same) {
             Some(card) => {
                 card.integrated = card.integrated.or(listed.integrated);

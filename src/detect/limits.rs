@@ -18,9 +18,9 @@ pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
     let threads = allowed.or(host.threads()).or(cpu.threads_online);
     cpu.threads_allowed =
         gaps.or("cpu.threads_allowed", threads, "/proc/self/status does not tell");
-    let cpuset = groups.cpuset.filter(|list| {
-        online.as_ref().is_none_or(|online| !online.difference(list).is_empty())
-    });
+    let cpuset = groups
+        .cpuset
+        .filter(|list| online.as_ref().is_none_or(|online| !online.difference(list).is_empty()));
     Limits {
         cgroup_version: groups.version,
         cpu_quota_cores: groups.quota_cores,
@@ -45,11 +45,7 @@ fn usable(threads: u32, quota: Option<f64>) -> u32 {
 }
 
 /// The process's affinity, within what is online and what the groups allow.
-fn allowed(
-    host: &dyn Host,
-    online: Option<&CpuList>,
-    cpuset: Option<&CpuList>,
-) -> Option<u32> {
+fn allowed(host: &dyn Host, online: Option<&CpuList>, cpuset: Option<&CpuList>) -> Option<u32> {
     let status = host.read("/proc/self/status").ok()?;
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let list: CpuList = list.parse().ok()?;

@@ -52,8 +52,8 @@ fn hypervisor(host: &dyn Host, kernel: Option<&str>) -> Option<String> {
         return Some(name);
     }
     let cpuinfo = host.read("/proc/cpuinfo").unwrap_or_default();
-    let announced =
-        field(&cpuinfo, &["flags"]).is_some_and(|flags| flags.split(' ').any(|f| f == "hypervisor"));
+    let announced = field(&cpuinfo, &["flags"])
+        .is_some_and(|flags| flags.split(' ').any(|f| f == "hypervisor"));
     let x86 = field(&cpuinfo, &["flags"]).is_some();
     let board = ["sys_vendor", "product_name"]
         .iter()
