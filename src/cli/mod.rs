@@ -4,6 +4,7 @@
 mod bench;
 mod completions;
 mod config;
+mod detect;
 mod engine;
 mod exit;
 mod global;
@@ -44,6 +45,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Detect(detect::Arguments),
     Bench(Box<bench::Arguments>),
     Sweep(Box<sweep::Arguments>),
     Synth(synth::Arguments),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
 
 fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
     match verb {
+        Verb::Detect(arguments) => detect::run(arguments, printer),
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),

@@ -133,7 +133,7 @@ fn source(path: &Path) -> Result<String, Stop> {
 }
 
 /// To stdout, or into a file that is whole or not there.
-fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit, Stop> {
+pub(super) fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit, Stop> {
     if output == Path::new("-") {
         printer.data(text)?;
         return Ok(Exit::Done);
@@ -143,7 +143,7 @@ fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit, Stop> {
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".report-");
+    builder.prefix(".autotune-");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -8,6 +8,7 @@
 mod fixture;
 mod format;
 mod hardware;
+pub mod machine;
 mod markdown;
 mod plot;
 mod section;

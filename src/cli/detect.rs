@@ -1,0 +1,119 @@
+//! The verb `detect`: what this machine is.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use etcetera::BaseStrategy;
+
+use super::engine::{self, EngineChoice};
+use super::{Exit, Printer, Stop};
+use crate::detect::{self, Tree};
+use crate::model::{EngineReport, Machine};
+use crate::render::machine as render;
+
+/// Weight types that a self-test of the engine's variants multiplies: those of the models that
+/// people run most.
+const TESTED_TYPES: [&str; 4] = ["F16", "Q4_K", "Q6_K", "Q8_0"];
+
+/// Show what this machine is: processors, caches, memory, graphics cards, limits
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  autotune detect                           one screen for people
+  autotune detect --format json -o m.json   every fact, for programs
+  autotune detect --variants                and which CPU code of the engine works here
+  autotune detect --sysroot captured/       another machine, from its /proc and /sys
+
+Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure.")]
+pub struct Arguments {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write to a file instead of the standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Look at the files of another machine: a folder with its proc and sys
+    #[arg(long, value_name = "DIR", conflicts_with = "variants")]
+    sysroot: Option<PathBuf>,
+    /// Try each build variant of the engine's CPU code in a process of its own
+    #[arg(long)]
+    variants: bool,
+}
+
+/// How to print a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One screen for people
+    Text,
+    /// Every fact, for programs
+    Json,
+    /// Tables for an issue or a wiki
+    Md,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let mut machine = match &arguments.sysroot {
+        Some(root) => captured(root)?,
+        None => detect::machine(&host()),
+    };
+    if arguments.variants {
+        match engine_report() {
+            Ok(report) => machine.engine = Some(report),
+            Err(stop) => {
+                printer.say(format!("warning: {}", super::global::one_line(&stop.message)));
+                machine.unseen.insert("engine".to_owned(), stop.message);
+            }
+        }
+    } else {
+        let why = "the engine was not asked; --variants asks it";
+        machine.unseen.insert("engine".to_owned(), why.to_owned());
+    }
+    let text = match arguments.format {
+        Format::Text => render::text(&machine),
+        Format::Md => render::markdown(&machine),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&machine);
+            json.expect("documents have string keys only") + "\n"
+        }
+    };
+    match &arguments.output {
+        None => printer.data(&text).map(|()| Exit::Done),
+        Some(path) => super::report::write(path, &text, printer),
+    }
+}
+
+/// This machine, with the folder of models that `synth:` names are written to.
+fn host() -> detect::Live {
+    let folder = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir());
+    // The folder may not be there yet; what its nearest parent lies on is what it will lie on.
+    let there = folder.and_then(|folder| {
+        let real = folder.ancestors().find_map(|path| std::fs::canonicalize(path).ok());
+        real.filter(|path| path.is_absolute())
+    });
+    match there {
+        Some(folder) => detect::live().with_model_folder(folder),
+        None => detect::live(),
+    }
+}
+
+fn captured(root: &Path) -> Result<Machine, Stop> {
+    let tree = Tree::open(root).map_err(|error| {
+        Stop::usage(format!("cannot read a machine from {}: {error}", root.display()))
+            .hint("it is a folder with copies of /proc and /sys in it")
+    })?;
+    Ok(detect::machine(&tree))
+}
+
+fn engine_report() -> Result<EngineReport, Stop> {
+    let mut opened = engine::open(&EngineChoice::LlamaCpp)?;
+    let failed = |failure| Stop {
+        exit: Exit::NothingMeasured,
+        message: format!("the engine does not answer: {failure}"),
+        hint: None,
+    };
+    let identity = opened.engine.identity().map_err(failed)?;
+    let types = TESTED_TYPES.map(str::to_owned);
+    let variants = opened.engine.variants(&types).map_err(failed)?;
+    Ok(EngineReport { identity, variants })
+}
