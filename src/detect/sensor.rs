@@ -21,7 +21,7 @@ pub fn processor_times() -> Option<ProcessorTimes> {
 }
 
 /// The first line sums all processors: user, nice, system, idle, iowait, irq, softirq, steal, in
-/// clock ticks (proc_stat(5)).
+/// clock ticks (`proc_stat(5)`).
 fn parse(text: &str, ticks_per_second: u64) -> Option<ProcessorTimes> {
     let mut lines = text.lines();
     let all = lines.next()?.strip_prefix("cpu ")?;

@@ -141,7 +141,7 @@ mod tests {
     fn every_phase_has_a_share_of_any_budget() {
         for (whole, wanted) in [(60e3, 100e3), (900e3, 40e3), (30.0, 16.0)] {
             let ends = ends(whole, wanted);
-            assert!(ends.is_sorted() && ends[0] > 0.25 * whole && ends[3] == whole, "{ends:?}");
+            assert!(ends.is_sorted() && ends[0] > 0.25 * whole && ends[3] >= whole, "{ends:?}");
             assert!(whole - ends[2] <= 0.4 * whole + 1e-9);
         }
     }
