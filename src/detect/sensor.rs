@@ -21,7 +21,7 @@ pub fn processor_times() -> Option<ProcessorTimes> {
 }
 
 /// The first line sums all processors: user, nice, system, idle, iowait, irq, softirq, steal, in
-/// clock ticks (proc_stat(5)).
+/// clock ticks (`proc_stat(5)`).
 fn parse(text: &str, ticks_per_second: u64) -> Option<ProcessorTimes> {
     let mut lines = text.lines();
     let all = lines.next()?.strip_prefix("cpu ")?;
@@ -29,9 +29,7 @@ fn parse(text: &str, ticks_per_second: u64) -> Option<ProcessorTimes> {
     let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else {
         return None;
     };
-    let time = |ticks: u64| {
-        Duration::from_secs_f64(ticks as f64 / ticks_per_second.max(1) as f64)
-    };
+    let time = |ticks: u64| Duration::from_secs_f64(ticks as f64 / ticks_per_second.max(1) as f64);
     let busy = [user, nice, system, irq, softirq].into_iter().fold(0, u64::saturating_add);
     let processors = lines.take_while(|line| line.starts_with("cpu")).count();
     Some(ProcessorTimes {

@@ -113,10 +113,11 @@ impl fmt::Display for CpuList {
         }
         let words: Vec<String> = parts
             .into_iter()
-            .map(|(first, last)| match first == last {
-                true => first.to_string(),
-                false => format!("{first}-{last}"),
-            })
+            .map(
+                |(first, last)| {
+                    if first == last { first.to_string() } else { format!("{first}-{last}") }
+                },
+            )
             .collect();
         f.pad(&words.join(","))
     }
