@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{autotune, journal, run, tiny_model};
+use support::{alone, autotune, journal, run, tiny_model};
 
 #[test]
 fn bench_measures_prompt_and_generation_at_each_thread_count() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let printed = run(autotune(folder.path())
         .args(["bench", "-p", "64", "-n", "8", "-t", "1,2", "-r", "2", "-o", "json", "-m"])
@@ -31,6 +32,7 @@ fn bench_measures_prompt_and_generation_at_each_thread_count() {
 
 #[test]
 fn a_sweep_leaves_everything_its_contract_names() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let printed = run(autotune(folder.path())
@@ -51,6 +53,7 @@ fn a_sweep_leaves_everything_its_contract_names() {
 
 #[test]
 fn a_sweep_killed_in_the_middle_resumes_without_repeating_a_trial() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut parent = start_sweep(folder.path(), &out);
@@ -80,6 +83,7 @@ fn a_sweep_killed_in_the_middle_resumes_without_repeating_a_trial() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_worker_is_an_outcome_and_the_sweep_goes_on() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut parent = start_sweep(folder.path(), &out);

@@ -39,6 +39,9 @@ fn points(
     for level in &axis.levels {
         let Some(setting) = knob::apply(axis, &plan.baseline, level) else { continue };
         let own = |trial: &Trial| trial.purpose == Purpose::Screen && trial.asked == setting;
+        if !trials.iter().any(own) && runs_as_baseline(plan, trials, axis, level) {
+            continue;
+        }
         let visits: Vec<Paced<'_>> = paced.iter().filter(|one| own(one.trial)).copied().collect();
         let tok_per_s = rate(&visits, phase.into(), plan.protocol.confidence);
         let first = points.first().map_or(Some((level, tok_per_s)), |first: &CurvePoint| {
@@ -56,6 +59,15 @@ fn points(
         });
     }
     points
+}
+
+/// Whether the baseline turned out to run with this level, as `auto` does with what it stands for:
+/// then it is no run of its own.
+fn runs_as_baseline(plan: &Plan, trials: &[Trial], axis: &Axis, level: &Level) -> bool {
+    let mut baselines = trials.iter().filter(|trial| trial.asked == plan.baseline);
+    let effective = baselines.find_map(|trial| trial.effective.as_ref());
+    let knob = knob::named(&axis.knob).ok();
+    effective.zip(knob).is_some_and(|(effective, knob)| knob.read(effective) == *level)
 }
 
 /// How many times the first level a level is.

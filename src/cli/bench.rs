@@ -142,25 +142,21 @@ struct Tools<'a> {
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let mut opened = engine::open(&arguments.engine)?;
     let engine = opened.engine.as_mut();
-    match &opened.world {
-        Some(world) => {
-            // Every file is the one model of a simulated machine, so none has to be there.
-            let resolve = |typed: &str| Ok(PathBuf::from(typed));
-            let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
-            let tools =
-                Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
-            run_with(arguments, printer, tools)
-        }
-        None => {
-            let machine = crate::detect::machine(&crate::detect::live());
-            let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
-            let surroundings = Surroundings {
-                cpu: machine.cpu.model.clone(),
-                gpus: machine.gpus.iter().filter_map(|gpu| gpu.name.clone()).collect(),
-            };
-            let cores = machine.fast_cores().unwrap_or(1);
-            run_with(arguments, printer, Tools { engine, resolve: &resolve, cores, surroundings })
-        }
+    if let Some(world) = &opened.world {
+        // Every file is the one model of a simulated machine, so none has to be there.
+        let resolve = |typed: &str| Ok(PathBuf::from(typed));
+        let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
+        let tools = Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
+        run_with(arguments, printer, tools)
+    } else {
+        let machine = crate::detect::machine(&crate::detect::live());
+        let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
+        let surroundings = Surroundings {
+            cpu: machine.cpu.model.clone(),
+            gpus: machine.gpus.iter().filter_map(|gpu| gpu.name.clone()).collect(),
+        };
+        let cores = machine.fast_cores().unwrap_or(1);
+        run_with(arguments, printer, Tools { engine, resolve: &resolve, cores, surroundings })
     }
 }
 

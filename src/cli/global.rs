@@ -113,6 +113,7 @@ impl Printer {
     }
 
     /// Prints what stopped a verb and gives its exit code.
+    #[must_use]
     pub fn stop(self, stop: &Stop) -> Exit {
         let red = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
         let message = one_line(&stop.message);

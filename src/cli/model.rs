@@ -21,7 +21,9 @@ pub(super) fn read(path: &Path) -> Result<ModelCard, Stop> {
         let stop = Stop::from_error(Exit::Usage, &error);
         match path.extension() {
             Some(extension) if extension == "gguf" => stop,
-            _ => stop.hint("a model is a .gguf file, or synth:SHAPE:QUANT (see `autotune synth --help`)"),
+            _ => stop.hint(
+                "a model is a .gguf file, or synth:SHAPE:QUANT (see `autotune synth --help`)",
+            ),
         }
     })?;
     ModelCard::of(&file).map_err(|error| Stop::from_error(Exit::Usage, &error))

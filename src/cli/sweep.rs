@@ -27,6 +27,7 @@ use place::Place;
 
 /// Find the settings that run a model best here, and prove it
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 What happens: the default setting (what llama-server would run here) and each knob's levels are
 visited in interleaved rounds, the best of them combined, the best few compared again, and the
@@ -230,8 +231,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     } else if place.card.digest != plan.model.digest {
         Some("the model is another one")
     } else {
-        (place.fingerprint != earlier.machine.fingerprint())
-            .then_some("the machine is another one")
+        (place.fingerprint != earlier.machine.fingerprint()).then_some("the machine is another one")
     };
     if let Some(changed) = changed {
         return Err(Stop::usage(format!("cannot continue {}: {changed}", folder.display()))

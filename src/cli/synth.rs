@@ -1,6 +1,7 @@
 //! `autotune synth`: a model of a known shape with random weights; and the models that other
 //! verbs name as `synth:SHAPE:QUANT`.
 
+use std::fmt::Write as _;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub struct Arguments {
     /// Take the shape from a GGUF file
     #[arg(long, value_name = "FILE")]
     pub from_gguf: Option<PathBuf>,
-    /// How the weights are stored: q4_k_m, q8_0, f16, mxfp4 and the other names of llama-quantize
+    /// How the weights are stored: `q4_k_m`, `q8_0`, f16, mxfp4 and the other names of llama-quantize
     #[arg(short, long, value_name = "TYPE", default_value = "q4_k_m")]
     pub quant: String,
     /// The file to write
@@ -123,7 +124,7 @@ fn kept(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let total: Bytes = models.iter().map(|model| model.bytes).sum();
     let mut text = String::new();
     for model in &models {
-        text.push_str(&format!("{:>10}  {}\n", model.bytes.to_string(), model.path.display()));
+        let _ = writeln!(text, "{:>10}  {}", model.bytes.to_string(), model.path.display());
     }
     if !arguments.clear {
         printer.data(&text)?;
@@ -173,10 +174,11 @@ fn with_progress<T>(
 /// Exit code and hint of each way to fail.
 fn stop(error: &SynthError) -> Stop {
     let exit = match error {
-        SynthError::NoSpace { .. } | SynthError::Quantize { .. } => Exit::Failure,
         SynthError::Stopped(_) => Exit::Interrupted,
         SynthError::Write { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Exit::Usage,
-        SynthError::Write { .. } => Exit::Failure,
+        SynthError::NoSpace { .. } | SynthError::Quantize { .. } | SynthError::Write { .. } => {
+            Exit::Failure
+        }
         _ => Exit::Usage,
     };
     let stop = Stop::from_error(exit, error);

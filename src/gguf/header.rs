@@ -147,7 +147,7 @@ fn version<R: Read>(source: &mut Source<R>) -> Result<u32, HeaderError> {
     }
     match source.u32("the version")? {
         version @ (2 | 3) => Ok(version),
-        version if version != 0 && version & 0xffff == 0 => Err(HeaderError::BigEndian),
+        version if version != 0 && version.trailing_zeros() >= 16 => Err(HeaderError::BigEndian),
         version => Err(HeaderError::Version(version)),
     }
 }
@@ -196,8 +196,8 @@ fn tensors<R: Read>(
     }
     let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(HeaderError::Malformed(format!("the tensor {} stands there twice", pair[0])));
+    if let Some((name, _)) = names.iter().zip(&names[1.min(names.len())..]).find(|(a, b)| a == b) {
+        return Err(HeaderError::Malformed(format!("the tensor {name} stands there twice")));
     }
     Ok(tensors)
 }

@@ -8,10 +8,10 @@ const SLACK: f64 = 1.01;
 
 /// The run, or why it does not count.
 pub(super) fn run(work: &Work, run: Run) -> Result<Run, Failure> {
-    let wrong = if run.samples.len() != work.repetitions as usize {
-        Some(format!("{} samples instead of {}", run.samples.len(), work.repetitions))
-    } else {
+    let wrong = if run.samples.len() == work.repetitions as usize {
         run.samples.iter().find_map(|it| sample(work, it))
+    } else {
+        Some(format!("{} samples instead of {}", run.samples.len(), work.repetitions))
     };
     match wrong {
         Some(reason) => Err(Failure::Invalid { reason }),

@@ -39,6 +39,7 @@ pub(super) fn protocol(
     let visits = expected_visits(&slice, rates, calibration, limits);
     let star = star_settings(axes);
     let round = star + star.div_ceil(SETTINGS_PER_BLOCK);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 0 to 1e6")]
     let rounds = |share: f64, size: u32| (share * visits / f64::from(size.max(1))) as u32;
     let finalists = if visits < 150.0 { 4 } else { 8 }.min(star.max(1));
     Protocol {
@@ -59,7 +60,8 @@ pub(super) fn protocol(
 
 /// Settings that differ from the baseline in one axis.
 fn star_settings(axes: &[Axis]) -> u32 {
-    axes.iter().map(|axis| axis.levels.len().saturating_sub(1) as u32).sum()
+    let levels: usize = axes.iter().map(|axis| axis.levels.len().saturating_sub(1)).sum();
+    u32::try_from(levels).unwrap_or(u32::MAX)
 }
 
 /// Visits that fit into the limits; without any, enough for every round.

@@ -9,6 +9,9 @@ use crate::model::{Calibration, ModelCard, Workload};
 
 /// Prompt tokens of a visit at most: beyond the largest physical batch more tokens teach nothing.
 const MOST_PROMPT: u32 = 2048;
+/// A workload's own prompt is kept as long as it takes at most so many times what a phase should
+/// take: a shorter one would never fill the physical batches that are to be compared.
+const WHOLE_PROMPT: f64 = 2.0;
 /// Generated tokens of a visit at most.
 const MOST_GENERATED: u32 = 256;
 /// Generated tokens of a visit at least: fewer are a time of one token.
@@ -75,10 +78,17 @@ impl Targets {
 #[must_use]
 pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work {
     let fitting = |rate: f64, seconds: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
         1_u32 << tokens.ilog2()
     };
-    let prompt_tokens = fitting(rates.prefill, targets.prefill_s).clamp(LEAST_PROMPT, MOST_PROMPT);
+    let whole_s = f64::from(workload.prompt_tokens) / rates.prefill.max(1e-9);
+    let prompt_tokens = match workload.prompt_tokens.min(MOST_PROMPT) {
+        wanted if whole_s <= targets.prefill_s * WHOLE_PROMPT => wanted,
+        wanted => {
+            fitting(rates.prefill, targets.prefill_s).clamp(LEAST_PROMPT, MOST_PROMPT).min(wanted)
+        }
+    };
     let generate_tokens = match workload.generate_tokens {
         0 => 0,
         wanted => {
@@ -88,7 +98,7 @@ pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work
     };
     let fill_s = targets.prefill_s * FILL_SHARE;
     Work {
-        prompt_tokens: prompt_tokens.min(workload.prompt_tokens),
+        prompt_tokens,
         generate_tokens,
         depth: workload.depth.min(fitting(rates.prefill, fill_s)),
         repetitions: 1,
@@ -123,7 +133,8 @@ mod tests {
         let whole = Targets::under(None);
         let work = |prefill, decode| slice(&chat(), Rates { prefill, decode }, whole);
         let tokens = |work: Work| (work.prompt_tokens, work.generate_tokens);
-        assert_eq!(tokens(work(150.0, 40.0)), (256, 32));
+        assert_eq!(tokens(work(150.0, 40.0)), (512, 32));
+        assert_eq!(tokens(work(100.0, 40.0)), (128, 32));
         assert_eq!(tokens(work(9000.0, 900.0)), (512, 256));
         assert_eq!(tokens(work(1.0, 0.1)), (32, 8));
         let minutes = |count: u64| Targets::under(Some(Duration::from_secs(60 * count)));

@@ -1,6 +1,6 @@
 //! The trials so far, as the phases look at them.
 
-use autotune_engine::api::Setting;
+use autotune_engine::api::{Failure, Setting};
 
 use super::Ask;
 use super::closure::Closure;
@@ -11,6 +11,9 @@ use crate::stats::median;
 
 /// Failures of the baseline after which the sweep gives up, once it has run at least once.
 const BASELINE_PATIENCE: usize = 5;
+/// Time-outs of the baseline after which it gives up even though it never ran: a neighbour that
+/// takes a processor away makes one, and goes away again.
+const FIRST_PATIENCE: usize = 3;
 
 /// Plan and trials with what is derived from them.
 #[derive(Debug)]
@@ -56,14 +59,18 @@ impl<'a> Ledger<'a> {
 
     /// Whether the baseline cannot be compared with: it never ran, or fails again and again.
     pub(super) fn baseline_is_dead(&self) -> bool {
-        let (mut ran, mut failed) = (0, 0);
+        let (mut ran, mut failed, mut late) = (0, 0, 0);
         for trial in self.trials.iter().filter(|trial| trial.asked == self.plan.baseline) {
             match trial.outcome {
                 Outcome::Measured(_) => ran += 1,
+                Outcome::Failed(Failure::TimedOut { .. }) => late += 1,
                 Outcome::Failed(_) | Outcome::NotRun(_) => failed += 1,
             }
         }
-        failed > 0 && (ran == 0 || failed >= BASELINE_PATIENCE && failed > ran)
+        if ran == 0 {
+            return failed > 0 || late >= FIRST_PATIENCE;
+        }
+        failed + late >= BASELINE_PATIENCE && failed + late > ran
     }
 
     /// The settings besides the baseline that were measured before the finals, in the order of

@@ -91,6 +91,9 @@ impl Reason {
     }
 }
 
+/// The visits of a phase, as far as they can be known.
+type Asks = fn(&Ledger<'_>) -> Vec<Ask>;
+
 /// The next visit, or why there is none.
 #[must_use]
 pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
@@ -100,7 +103,6 @@ pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
     }
     let bounds = Bounds::new(&ledger, now);
     let reached = trials.iter().map(|trial| trial.purpose).max().unwrap_or(Purpose::Screen);
-    type Asks = fn(&Ledger<'_>) -> Vec<Ask>;
     let phases: [(Purpose, Asks); 3] = [
         (Purpose::Screen, screen::asks),
         (Purpose::Combine, combine::asks),
@@ -142,6 +144,3 @@ pub fn expected_visits(plan: &Plan) -> u32 {
     let visits = visits.saturating_add(plan.protocol.confirm_pairs[0] * 2);
     visits.min(plan.protocol.max_trials.unwrap_or(u32::MAX))
 }
-
-#[cfg(test)]
-mod tests;

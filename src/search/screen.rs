@@ -15,7 +15,7 @@ const HOPELESS: f64 = -1.0;
 
 /// Blocks of one round.
 pub(super) fn blocks_per_round(plan: &Plan) -> u32 {
-    star(plan).len().div_ceil(SETTINGS_PER_BLOCK) as u32
+    u32::try_from(star(plan).len().div_ceil(SETTINGS_PER_BLOCK)).unwrap_or(u32::MAX)
 }
 
 /// The asks of all rounds, in order.

@@ -134,7 +134,11 @@ impl Sweep<'_> {
             // Visits count as the journal has them, so that a resumed sweep decides alike; what
             // lies between them counts in whole seconds.
             let visits = spent(self.plan, &trials);
-            let between = (self.bench.clock.now() - start)
+            let between = self
+                .bench
+                .clock
+                .now()
+                .saturating_sub(start)
                 .saturating_sub(visits.saturating_sub(spent_before));
             let elapsed = visits + Duration::from_secs(between.as_secs());
             let now = Now { elapsed, session: self.session };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Plan, Trial};
+use crate::model::{Plan, Purpose, Trial};
 use crate::search;
 
 /// How far a sweep has come.
@@ -10,7 +10,8 @@ use crate::search;
 pub struct Progress {
     /// Trials done.
     pub trials: u32,
-    /// Trials expected in all, the confirmation at its shortest.
+    /// Trials expected in all: the confirmation at its shortest before it begins, at its longest
+    /// from then on.
     pub expected_trials: u32,
     /// Time spent, earlier sessions included.
     pub elapsed: Duration,
@@ -23,7 +24,13 @@ impl Progress {
     #[must_use]
     pub fn of(plan: &Plan, trials: &[Trial], elapsed: Duration) -> Self {
         let done = u32::try_from(trials.len()).unwrap_or(u32::MAX);
-        let expected = search::expected_visits(plan).max(done);
+        let confirmed = trials.iter().filter(|trial| trial.purpose == Purpose::Confirm).count();
+        let expected = match u32::try_from(confirmed).unwrap_or(u32::MAX) {
+            0 => search::expected_visits(plan),
+            confirmed => done + (2 * plan.protocol.confirm_pairs[1]).saturating_sub(confirmed),
+        };
+        let expected =
+            expected.max(done).min(plan.protocol.max_trials.unwrap_or(u32::MAX).max(done));
         let mean = elapsed.div_f64(f64::from(done.max(1)));
         let by_trials = mean.saturating_mul(expected - done);
         let left = |budget| Duration::from_millis(budget).saturating_sub(elapsed);

@@ -102,10 +102,10 @@ pub fn resolve(
     let path = cache_folder.join(name.file());
     let _lock = lock(cache_folder)?;
     let record = record_of(&path);
-    if let (Ok(known), Ok(file)) = (fs::read_to_string(&record), ModelFile::open(&path)) {
-        if known.trim() == file.digest {
-            return Ok(path);
-        }
+    if let (Ok(known), Ok(file)) = (fs::read_to_string(&record), ModelFile::open(&path))
+        && known.trim() == file.digest
+    {
+        return Ok(path);
     }
     let request = Request { shape: name.shape, file_type: name.file_type, seed: name.seed };
     write::write(&request, &path, Replace::Existing, progress)?;

@@ -40,9 +40,10 @@ struct Config {
 
 #[derive(Deserialize)]
 struct Rope {
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f64>,
+    #[serde(alias = "type", rename = "rope_type")]
+    kind: Option<String>,
+    #[serde(rename = "rope_theta")]
+    theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
@@ -116,7 +117,7 @@ impl Config {
         let expert_width = self.moe_intermediate_size.unwrap_or(self.intermediate_size);
         let rope_base = self
             .rope_theta
-            .or_else(|| self.rope_scaling.as_ref().and_then(|rope| rope.rope_theta))
+            .or_else(|| self.rope_scaling.as_ref().and_then(|rope| rope.theta))
             .unwrap_or(10_000.0);
         let windowed = architecture == Architecture::GptOss;
         Ok(Shape {
@@ -149,7 +150,7 @@ impl Rope {
     /// Scalings of other kinds change neither tensors nor speed and are left out.
     fn scaling(self) -> RopeScaling {
         let original_context = self.original_max_position_embeddings.unwrap_or(8192);
-        match (self.rope_type.as_deref(), self.factor) {
+        match (self.kind.as_deref(), self.factor) {
             (Some("llama3"), Some(factor)) => RopeScaling::Llama3 {
                 factor,
                 low: self.low_freq_factor.unwrap_or(1.0),

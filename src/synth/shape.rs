@@ -5,7 +5,7 @@ use super::SynthError;
 /// The architectures whose files can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Architecture {
-    /// Llama 2 and 3, SmolLM, Mistral.
+    /// Llama 2 and 3, `SmolLM`, Mistral.
     Llama,
     /// Qwen 2 and 2.5.
     Qwen2,

@@ -204,12 +204,12 @@ fn learn(count: usize) -> Vec<(String, String)> {
     let mut tokens = HashSet::new();
     while merges.len() < count {
         let Some((left, right)) = most_frequent(&words) else { break };
-        let merged = format!("{left}{right}");
+        let joined = format!("{left}{right}");
         for word in &mut words {
-            merge(word, &left, &right, &merged);
+            merge(word, &left, &right, &joined);
         }
         // The same token may come out of two pairs; the file can hold it only once.
-        if tokens.insert(merged) {
+        if tokens.insert(joined) {
             merges.push((left, right));
         }
     }
@@ -255,7 +255,7 @@ impl Iterator for Invented {
         const VOWELS: [&str; 8] = ["a", "e", "i", "o", "u", "ai", "ea", "ou"];
         const ENDS: [&str; 8] = ["", "n", "r", "l", "s", "t", "m", "ck"];
         let mut number = self.next / 2;
-        let mut word = if self.next % 2 == 0 {
+        let mut word = if self.next.is_multiple_of(2) {
             byte_letters()[usize::from(b' ')].to_string()
         } else {
             String::new()

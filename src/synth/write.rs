@@ -17,6 +17,8 @@ use crate::gguf::TensorType;
 
 /// Tensors start at multiples of this many bytes.
 const ALIGNMENT: u64 = 32;
+/// Fills a gap between tensors.
+const PADDING: [u8; 32] = [0; 32];
 /// ggml's number for full precision.
 const F32: u32 = 0;
 /// Spread of biases.
@@ -274,6 +276,6 @@ impl Output<'_, '_> {
     fn pad_to(&mut self, offset: u64) -> Result<(), SynthError> {
         let count = offset.checked_sub(self.written).expect("tensors are written in order");
         let count = usize::try_from(count).expect("less than the alignment");
-        if count == 0 { Ok(()) } else { self.put(&[0; ALIGNMENT as usize][..count]) }
+        if count == 0 { Ok(()) } else { self.put(&PADDING[..count]) }
     }
 }

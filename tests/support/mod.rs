@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The program with an empty cache and configuration of its own.
 pub fn autotune(folder: &Path) -> Command {
@@ -58,4 +58,11 @@ pub fn tiny_model() -> &'static Path {
 pub fn journal(run: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(run.join("trials.jsonl")).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Held while an engine works: two at once on few processors take each other's threads away, and
+/// every barrier then waits for a whole time slice.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ENGINE: Mutex<()> = Mutex::new(());
+    ENGINE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -249,7 +249,11 @@ pub fn quantize_rows(id: u32, values: &[f32], width: usize) -> Result<Vec<u8>, Q
     // SAFETY: the id is one of an existing type; both only read tables.
     let block = unsafe { sys::ggml_blck_size(id) };
     let Ok(columns) = i64::try_from(width) else { return Err(wrong) };
-    if values.is_empty() || width == 0 || columns % block != 0 || !values.len().is_multiple_of(width) {
+    if values.is_empty()
+        || width == 0
+        || columns % block != 0
+        || !values.len().is_multiple_of(width)
+    {
         return Err(wrong);
     }
     let rows = values.len() / width;

@@ -1,5 +1,7 @@
 //! Speeds: default against tuned, over threads, over CPU variants and batches, by phase.
 
+use autotune_engine::api::Setting;
+
 use crate::model::{Curve, Findings, Phase, Verdict};
 use crate::render::plot::{curve_name, is_thread_count, phase_word};
 use crate::render::view::{BlockView, CellView, SectionView, Tone};
@@ -202,8 +204,11 @@ fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     let Findings { baseline, best, .. } = evidence.findings;
     let tuned = summary::has_tuned(evidence.findings);
     let load = |candidate: &crate::model::Candidate| {
-        let cited = evidence.trials.iter().filter(|trial| candidate.evidence.contains(&trial.id));
-        let mut times = cited.rev().filter_map(|trial| match &trial.outcome {
+        let shares_load = |asked: &Setting| {
+            (&asked.process, &asked.load) == (&candidate.setting.process, &candidate.setting.load)
+        };
+        let visits = evidence.trials.iter().rev().filter(|trial| shares_load(&trial.asked));
+        let mut times = visits.filter_map(|trial| match &trial.outcome {
             crate::model::Outcome::Measured(measured) => measured.transition.load_ns,
             _ => None,
         });
