@@ -113,6 +113,12 @@ pub(super) fn cpus(host: &dyn Host, path: &str) -> Result<CpuList, Unread> {
     text.parse().map_err(|_| Unread::strange(path, &text))
 }
 
+/// Now, in whole seconds: the document describes a machine, not a moment.
+pub(super) fn whole_second() -> String {
+    let second = Timestamp::now().as_second();
+    Timestamp::from_second(second).expect("now is a date").to_string()
+}
+
 /// A text file whose length is bounded and which is a plain file, so that nothing waits for a pipe.
 pub(super) fn read_text(file: &Path, path: &str) -> Result<String, Unread> {
     let unread = |error: std::io::Error| match error.kind() {
@@ -180,6 +186,6 @@ impl Host for Tree {
     }
 
     fn now(&self) -> String {
-        Timestamp::now().to_string()
+        whole_second()
     }
 }

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
-use super::host::{list_names, read_text};
+use super::host::{list_names, read_text, whole_second};
 use super::{Host, Registers, Topology, Unread, hwloc, nvidia, registers};
 use crate::model::{Gpu, Provenance};
 
@@ -42,9 +40,7 @@ impl Host for Live {
     }
 
     fn now(&self) -> String {
-        // Whole seconds: the document describes a machine, not a moment.
-        let second = Timestamp::now().as_second();
-        Timestamp::from_second(second).expect("now is a date").to_string()
+        whole_second()
     }
 
     fn registers(&self) -> Option<Registers> {

@@ -63,9 +63,12 @@ pub fn machine(host: &dyn Host) -> Machine {
         ..Machine::default()
     };
     machine.limits = limits::find(host, &mut machine.cpu, &mut gaps);
-    machine.recommendation = recommend::find(&machine);
+    if described {
+        gaps.missing("gpus", "hwloc describes another machine");
+    }
     gaps.missing("ceilings", "peaks are not measured by this version");
     machine.unseen = gaps.0;
+    machine.recommendation = recommend::find(&machine);
     machine
 }
 

@@ -22,6 +22,13 @@ pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps
     if nodes.is_empty() {
         gaps.missing("numa.nodes", format!("{NODES} lists none"));
     }
+    for (index, node) in nodes.iter().enumerate() {
+        if node.kind.is_none() {
+            let why =
+                "memory without a CPU: on the package or behind a link, the kernel does not say";
+            gaps.missing(format!("numa.nodes.{index}.kind"), why);
+        }
+    }
     let distances = distances(host, &ids);
     if distances.is_empty() {
         gaps.missing("numa.distances", format!("{NODES} does not tell"));

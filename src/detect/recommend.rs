@@ -16,7 +16,8 @@ pub(super) fn find(machine: &Machine) -> Recommendation {
     let free: Option<u64> =
         cards().map(|gpu| gpu.free_bytes.or(gpu.memory_bytes).map(|bytes| bytes.0)).sum();
     let total: Option<u64> = cards().map(|gpu| gpu.memory_bytes.map(|bytes| bytes.0)).sum();
-    let offload = total.map(|total| match total {
+    let seen = !machine.unseen.contains_key("gpus");
+    let offload = total.filter(|_| seen).map(|total| match total {
         0 => Offload::None,
         _ if total < 8 * GIB => Offload::Partial,
         _ => Offload::Full,
@@ -35,11 +36,13 @@ pub(super) fn find(machine: &Machine) -> Recommendation {
         _ => SizeClass::Large,
     });
     let advice = match (offload, total.unwrap_or(0)) {
-        (Some(Offload::None), _) => "no graphics card: small models run well, Q4 or smaller",
+        (Some(Offload::None), _) => {
+            "no graphics card: models below 3 B run well, larger ones slowly; Q4"
+        }
         (Some(Offload::Partial), _) => "Q4 or smaller, some layers on the processor",
         (Some(Offload::Full), memory) if memory <= 24 * GIB => "Q8 or F16, all on the card",
         (Some(Offload::Full), _) => "F16 or F32, all on the card",
-        (None, _) => "the card's memory is unknown: judged by main memory",
+        (None, _) => "graphics memory is unknown: judged by main memory",
     };
     Recommendation {
         offload,

@@ -19,6 +19,7 @@ pub struct Registers {
 
 /// Asks the processor.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[expect(clippy::unnecessary_wraps, reason = "other processors have none")]
 pub(super) fn read() -> Option<Registers> {
     use raw_cpuid::{CpuId, Hypervisor};
     let cpuid = CpuId::new();

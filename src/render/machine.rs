@@ -4,6 +4,7 @@
 //! strings, cards, paths) loses its control characters.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use autotune_engine::api::{Bytes, VariantVerdict};
 
@@ -37,11 +38,16 @@ pub fn text(machine: &Machine) -> String {
         out.push_str(group.title);
         out.push('\n');
         for (label, text) in &group.rows {
-            let mut label = label.as_str();
-            for line in wrap(text, WIDTH - LABEL - 2) {
-                out.push_str(&format!("  {label:<LABEL$}{line}"));
+            // A label that is too long for its column takes the line, and the text follows it.
+            let (mut label, text) = if label.chars().count() < LABEL {
+                (format!("{label:<LABEL$}"), text.clone())
+            } else {
+                (String::new(), format!("{label}: {text}"))
+            };
+            for line in wrap(&text, WIDTH - 2 - label.chars().count()) {
+                out.push_str(format!("  {label}{line}").trim_end());
                 out.push('\n');
-                label = "";
+                label = " ".repeat(label.len());
             }
         }
     }
@@ -62,9 +68,9 @@ pub fn markdown(machine: &Machine) -> String {
     };
     let mut out = String::new();
     for group in groups(machine).into_iter().filter(|group| !group.rows.is_empty()) {
-        out.push_str(&format!("## {}\n\n| fact | value |\n|---|---|\n", group.title));
+        let _ = write!(out, "## {}\n\n| fact | value |\n|---|---|\n", group.title);
         for (label, text) in &group.rows {
-            out.push_str(&format!("| {} | {} |\n", escape(label), escape(text)));
+            let _ = writeln!(out, "| {} | {} |", escape(label), escape(text));
         }
         out.push('\n');
     }
@@ -220,9 +226,10 @@ fn memory(machine: &Machine) -> Group {
     if nodes.len() > 1 {
         for node in nodes.iter().take(MOST_ROWS) {
             let size = node.memory_bytes.map_or("no memory".to_owned(), |size| size.to_string());
-            let cpus = match node.cpus.is_empty() {
-                true => "no CPUs".to_owned(),
-                false => format!("CPUs {}", node.cpus),
+            let cpus = if node.cpus.is_empty() {
+                "no CPUs".to_owned()
+            } else {
+                format!("CPUs {}", node.cpus)
             };
             let free = node.free_bytes.map(|free| format!(", {free} free")).unwrap_or_default();
             group.rows.push((format!("node {}", node.id), format!("{size}{free}, {cpus}")));
@@ -240,10 +247,8 @@ fn limits(machine: &Machine) -> Group {
         let version = limits.cgroup_version.map(|version| format!(" (cgroup v{version})"));
         format!("{quota} CPUs of time{}", version.unwrap_or_default())
     });
-    let locked = match machine.unseen.contains_key("limits.locked_memory_bytes") {
-        true => None,
-        false => Some(limits.locked_memory_bytes.map_or("no limit".to_owned(), |b| b.to_string())),
-    };
+    let known = !machine.unseen.contains_key("limits.locked_memory_bytes");
+    let locked = || limits.locked_memory_bytes.map_or("no limit".to_owned(), |b| b.to_string());
     let kind = machine.storage.kind.map(|kind| format!("{kind:?}").to_lowercase());
     let models = machine
         .storage
@@ -257,7 +262,7 @@ fn limits(machine: &Machine) -> Group {
             ("quota", quota),
             ("CPU set", limits.cpuset.as_ref().map(ToString::to_string)),
             ("memory", limits.memory_limit_bytes.map(|limit| limit.to_string())),
-            ("locked memory", locked),
+            ("locked memory", known.then(locked)),
             ("models on", models),
         ],
     )
@@ -350,10 +355,9 @@ fn unseen(machine: &Machine) -> Group {
     for (path, why) in &machine.unseen {
         reasons.entry(why).or_default().push(path);
     }
-    let rows = reasons
-        .into_iter()
-        .map(|(why, paths)| (String::new(), clean(&format!("{}: {why}", paths.join(", ")))))
-        .collect();
+    let mut rows: Vec<(String, String)> =
+        reasons.into_iter().map(|(why, paths)| (clean(&paths.join(", ")), clean(why))).collect();
+    rows.sort();
     Group { title: "Not seen", rows }
 }
 
