@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use autotune_engine::api::{Engine, Failure, Job};
+use autotune_engine::api::{Engine, Failure, Job, VariantReport};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,6 +63,6 @@ fn what_cannot_be_done_is_refused(engine: &mut dyn Engine, job: &Job) {
 
 fn variants_come_best_first(engine: &mut dyn Engine) {
     let variants = engine.variants(&["F32".into()]).unwrap();
-    assert!(variants.iter().any(|variant| variant.usable()), "{variants:?}");
+    assert!(variants.iter().any(VariantReport::usable), "{variants:?}");
     assert!(variants.is_sorted_by(|a, b| a.score >= b.score));
 }

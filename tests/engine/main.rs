@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use autotune_engine::api::{
     ContextSetting, CpuMask, Engine, FlashAttention, GpuLayers, Job, KvType, LoadMode, LoadSetting,
-    ProcessSetting, Run, Setting, ThreadSetting, Toggle, VariantVerdict, Work,
+    ProcessSetting, Run, Setting, ThreadSetting, Toggle, VariantReport, VariantVerdict, Work,
 };
 use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 use rustix::process::Pid;
@@ -182,7 +182,7 @@ fn some_variant_multiplies_every_family_of_types_rightly() {
     let mut bench = Bench::new();
     let types: Vec<String> = WEIGHT_TYPES.iter().map(ToString::to_string).collect();
     let variants = bench.engine.variants(&types).unwrap();
-    assert!(variants.iter().any(|variant| variant.usable()), "{variants:#?}");
+    assert!(variants.iter().any(VariantReport::usable), "{variants:#?}");
     for variant in &variants {
         if let VariantVerdict::Failed { reason } = &variant.verdict {
             // A crash is the machine's matter; a wrong product or tolerance is ours.

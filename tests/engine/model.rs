@@ -1,5 +1,6 @@
 //! A model of a few hundred kilobytes, written byte by byte: the format's own specification, and
 //! no code of ours, says what is in it.
+#![expect(clippy::cast_possible_truncation, reason = "every number here is small")]
 
 use std::path::Path;
 
@@ -21,12 +22,12 @@ pub(crate) fn write(path: &Path, poison: bool) {
     let metadata = metadata();
     file.extend((tensors.len() as u64).to_le_bytes());
     file.extend((metadata.len() as u64).to_le_bytes());
-    metadata.iter().for_each(|entry| file.extend(entry));
+    file.extend(metadata.concat());
     let mut offset = 0;
     for tensor in &tensors {
         string(&mut file, &tensor.name);
         file.extend((tensor.shape.len() as u32).to_le_bytes());
-        tensor.shape.iter().for_each(|length| file.extend(length.to_le_bytes()));
+        file.extend(tensor.shape.iter().flat_map(|length| length.to_le_bytes()));
         file.extend(tensor.kind.to_le_bytes());
         file.extend((offset as u64).to_le_bytes());
         offset += tensor.bytes().len().next_multiple_of(32);

@@ -2,7 +2,7 @@
 //!
 //! [`WorkerEngine`] starts workers, asks them one thing at a time, and turns whatever becomes of
 //! them into a [`Failure`](crate::api::Failure). [`serve`] is the other side: the whole life of a
-//! worker. They speak [`protocol`]: one line of JSON each way. What a job means is left to
+//! worker. They speak `protocol`: one line of JSON each way. What a job means is left to
 //! [`crate::llama`].
 
 mod cancel;
