@@ -25,18 +25,19 @@ const MOST_LAYERS: u32 = 100_000;
 /// Measure one or several settings, with llama-bench's flags and formats
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Several values: separated by commas, as ranges (first-last, first-last+step, first-last*factor),
-or by repeating the flag. Every combination is a test; -ub, -ctk, -ctv, -tb, -ngl, -fa, -lm, -pg
-and -oe may be written with one dash, as llama-bench has them.
+Several values: separated by commas, as ranges (first-last, first-last+step,
+first-last*factor), or by repeating the flag. Every combination is a test;
+-ub, -ctk, -ctv, -tb, -ngl, -fa, -lm, -pg and -oe may be written with one
+dash, as llama-bench has them.
 
 Examples:
-  autotune bench -m m.gguf                             pp512 and tg128, five times each
+  autotune bench -m m.gguf                             pp512, tg128
   autotune bench -m m.gguf -p 256 -n 64 -t 1-8*2       one to eight threads
-  autotune bench -m m.gguf -t 4 -tb 4,8 -fa 0,1        prompt threads of their own, both attentions
-  autotune bench -m synth:llama-3.2-1b:q4_k_m -o json  a model written on the spot
+  autotune bench -m m.gguf -t 4 -tb 4,8 -fa 0,1        own prompt threads
+  autotune bench -m synth:llama-3.2-1b:q4_k_m -o json  made on the spot
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be measured,
-130 interrupted.")]
+Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be
+measured, 130 interrupted.")]
 pub struct Arguments {
     /// GGUF file, or synth:SHAPE:QUANT
     #[arg(short, long, required = true, value_name = "MODEL")]

@@ -9,7 +9,7 @@ use super::{Exit, Printer, Stop};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  autotune completions bash > ~/.local/share/bash-completion/completions/autotune
+  autotune completions bash > /etc/bash_completion.d/autotune
   autotune completions fish > ~/.config/fish/completions/autotune.fish")]
 pub struct Arguments {
     /// The shell

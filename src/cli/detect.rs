@@ -21,8 +21,8 @@ const TESTED_TYPES: [&str; 4] = ["F16", "Q4_K", "Q6_K", "Q8_0"];
 Examples:
   autotune detect                           one screen for people
   autotune detect --format json -o m.json   every fact, for programs
-  autotune detect --variants                and which CPU code of the engine works here
-  autotune detect --sysroot captured/       another machine, from its /proc and /sys
+  autotune detect --variants                which CPU code works here
+  autotune detect --sysroot captured/       another machine
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure.")]
 pub struct Arguments {

@@ -31,11 +31,11 @@ pub use global::{Color, Global, Printer, Verbosity};
 #[command(after_help = "\
 Examples:
   autotune detect                                  what this machine is
-  autotune sweep --model m.gguf                    find and prove the best settings
+  autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be measured,
-5 other failure, 130 interrupted with state saved.")]
+Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be
+measured, 5 other failure, 130 interrupted with state saved.")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -46,14 +46,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Detect(detect::Arguments),
-    Bench(Box<bench::Arguments>),
     Sweep(Box<sweep::Arguments>),
+    Report(report::Arguments),
+    Bench(Box<bench::Arguments>),
     Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
-    Report(report::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -90,5 +90,25 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_flags_share_a_name() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_shows_examples() {
+        for verb in Cli::command().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{} has none", verb.get_name());
+            let widest = help.lines().map(|line| line.chars().count()).max();
+            assert!(widest < Some(80), "a terminal of 80 columns breaks: {help}");
+        }
     }
 }

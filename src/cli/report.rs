@@ -11,7 +11,7 @@ use crate::model::{Findings, Plan, Trial};
 use crate::render::{self, Format};
 use crate::store::{StoreError, StoredRun, trials_csv};
 
-/// Renders a run directory as Markdown, HTML, JSON or CSV
+/// Render a run directory as Markdown, HTML, JSON or CSV
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -29,22 +29,23 @@ use place::Place;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
-What happens: the default setting (what llama-server would run here) and each knob's levels are
-visited in interleaved rounds, the best of them combined, the best few compared again, and the
-winner confirmed against the default in pairs. Every visit is in trials.jsonl before the next one
-begins, so a sweep can be stopped at any time and continued with --resume.
+What happens: the default setting (what llama-server would run here) and each
+knob's levels are visited in interleaved rounds, the best of them combined,
+the best few compared again, and the winner confirmed against the default in
+pairs. Every visit is in trials.jsonl before the next one begins, so a sweep
+can be stopped at any time and continued with --resume.
 
 Examples:
   autotune sweep --model m.gguf                          chat, 15 minutes
   autotune sweep --model m.gguf --workload rag --budget 5m
   autotune sweep --model synth:llama-3.2-1b:q4_k_m       before any download
   autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
-  autotune sweep --model m.gguf --dry-run                the plan, running nothing
+  autotune sweep --model m.gguf --dry-run                the plan; runs nothing
   autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
-  autotune sweep --workload help                         the workloads that ship with it
+  autotune sweep --workload help                         its workloads
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be measured,
-5 other failure, 130 interrupted with state saved.")]
+Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be
+measured, 5 other failure, 130 interrupted with state saved.")]
 pub struct Arguments {
     /// GGUF file, or synth:SHAPE:QUANT
     #[arg(short, long, value_name = "MODEL")]

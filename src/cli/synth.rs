@@ -23,12 +23,13 @@ use crate::synth::{
     .args(["shape", "from_config", "from_gguf", "list", "clear"]))]
 #[command(after_help = "\
 Examples:
-  autotune synth llama-3.2-1b --quant q4_k_m -o m.gguf    try before you download
+  autotune synth llama-3.2-1b --quant q4_k_m -o m.gguf    try before download
   autotune synth gpt-oss-20b --quant mxfp4 --layers 4 -o m.gguf
   autotune synth --from-config config.json --quant q8_0 -o m.gguf
-  autotune synth --list                                   what `--model synth:…` has kept
+  autotune synth --list                                   what is kept
 
-The files load in any llama.cpp. Their weights are noise: for speed and memory, not for text.")]
+The files load in any llama.cpp. Their weights are noise: for speed and
+memory, not for text.")]
 pub struct Arguments {
     /// Which model, for example tiny or llama-3.2-1b (an unknown name lists them all)
     pub shape: Option<String>,
@@ -38,8 +39,8 @@ pub struct Arguments {
     /// Take the shape from a GGUF file
     #[arg(long, value_name = "FILE")]
     pub from_gguf: Option<PathBuf>,
-    /// How the weights are stored: `q4_k_m`, `q8_0`, f16, mxfp4 and the other names of llama-quantize
-    #[arg(short, long, value_name = "TYPE", default_value = "q4_k_m")]
+    /// How the weights are stored: `q4_k_m`, `q8_0`, `f16`, `mxfp4` and the other names of llama-quantize
+    #[arg(long, value_name = "TYPE", default_value = "q4_k_m")]
     pub quant: String,
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
