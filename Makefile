@@ -39,7 +39,7 @@ build: setup links
 
 demo: build
 	@echo; echo "== this machine"
-	$(AUTOTUNE) detect
+	$(AUTOTUNE) detect --variants
 	@echo; echo "== a sweep over a synthetic model"
 	$(AUTOTUNE) $(DEMO_SWEEP)
 	@echo; echo "== the report"

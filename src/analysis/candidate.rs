@@ -22,7 +22,7 @@ pub(super) fn candidate(plan: &Plan, paced: &[Paced<'_>], setting: &Setting) -> 
         .flat_map(|sample| sample.token_ns.iter().map(|token_ns| *token_ns as f64 / 1e9))
         .collect();
     let prompt_tokens = f64::from(plan.workload.prompt_tokens);
-    let first_token_s = |one: &Paced<'_>| Some(prompt_tokens * one.prefill_s? + one.decode_s?);
+    let first_token_s = |one: &Paced<'_>| Some(prompt_tokens * one.prefill_s?);
     Candidate {
         setting: setting.clone(),
         effective: trials.last().and_then(|one| one.trial.effective.clone()),

@@ -127,10 +127,12 @@ impl Printer {
 }
 
 /// Text from outside (file names, model names, logs) as one harmless line: control characters
-/// would let a file move the cursor or colour the terminal.
+/// would let a file move the cursor or colour the terminal, and invisible ones could turn the
+/// direction of a line.
 #[must_use]
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    text.chars().map(|c| if c.is_control() || invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -140,5 +142,6 @@ mod tests {
     #[test]
     fn a_hostile_name_cannot_steer_the_terminal() {
         assert_eq!(one_line("m\u{1b}[2J\nx.gguf"), "m\u{fffd}[2J\u{fffd}x.gguf");
+        assert_eq!(one_line("fugg.\u{202e}exe"), "fugg.\u{fffd}exe");
     }
 }

@@ -5,16 +5,19 @@ mod summary;
 
 use std::cell::Cell;
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use autotune_engine::api::{Setting, Work};
+use autotune_engine::worker::STRIPPED;
 use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineChoice};
 use super::progress::Display;
 use super::{Exit, Printer, Stop, interrupt, model};
 use crate::analysis::findings;
+use crate::export;
 use crate::knob::{self, Knob};
 use crate::measure::{calibrate, first_deadline};
 use crate::model::{Findings, Machine, Plan, Trial, Workload};
@@ -270,7 +273,7 @@ fn planned(
         let measured = calibrate(&mut place.bench(), &baseline, &work, deadline);
         Some(measured.map_err(engine_failed)?)
     };
-    Ok(plan::plan(Wish {
+    let mut plan = plan::plan(Wish {
         model: &place.card,
         here: place.here,
         workload: resolved.workload,
@@ -281,8 +284,39 @@ fn planned(
         limits: resolved.limits,
         seed: arguments.seed,
         created_at: now(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-    }))
+        command: typed_command(),
+    });
+    plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
+    Ok(plan)
+}
+
+/// The command as somebody else would type it.
+fn typed_command() -> String {
+    let words = std::env::args().skip(1).map(|word| export::quoted(&word));
+    std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// What of the environment was kept from the engine, and what of it was in force: either changes
+/// results without a word.
+fn environment_notes(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+    const IN_FORCE: [&str; 4] = ["CUDA_", "HIP_", "ROCR_", "MALLOC_"];
+    let starts = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
+    let variables = variables.map(|(name, value)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    });
+    let mut notes: Vec<String> = variables
+        .filter_map(|(name, value)| {
+            if starts(&name, &STRIPPED) {
+                Some(format!("the variable `{name}` was kept from the engine"))
+            } else if starts(&name, &IN_FORCE) {
+                Some(format!("the variable `{name}={value}` was in force"))
+            } else {
+                None
+            }
+        })
+        .collect();
+    notes.sort_unstable();
+    notes
 }
 
 /// Runs a planned sweep from the trials it has to its end, and tells what was found.
@@ -349,8 +383,8 @@ fn conclude(
         return Err(Stop { exit: Exit::NothingMeasured, message, hint: None });
     }
     let findings = findings(plan, &ending.trials, reason.sentence());
-    run.write_findings(&findings).map_err(|error| stored(&error))?;
-    write_reports(run, machine, plan, &ending.trials, &findings)?;
+    let kept = run.write_findings(&findings).map_err(|error| stored(&error));
+    let kept = kept.and_then(|()| write_reports(run, machine, plan, &ending.trials, &findings));
     let cache = ending.cache;
     if cache.asked > 0 {
         printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
@@ -359,7 +393,8 @@ fn conclude(
         Format::Text => summary::findings(plan, &findings, folder),
         Format::Json => json(&findings),
     })?;
-    Ok(Exit::Done)
+    // The answer is told even where it cannot be kept.
+    kept.map(|()| Exit::Done)
 }
 
 /// Renders report.md, report.html and plots/*.svg into the run directory.
@@ -449,4 +484,23 @@ fn json(document: &impl serde::Serialize) -> String {
 
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_change_results_are_told() {
+        let typed =
+            [("GGML_CPU_TILED_MM", "0"), ("HOME", "/home/a"), ("CUDA_VISIBLE_DEVICES", "1")];
+        let notes = environment_notes(typed.map(|(a, b)| (a.into(), b.into())).into_iter());
+        assert_eq!(
+            notes,
+            [
+                "the variable `CUDA_VISIBLE_DEVICES=1` was in force",
+                "the variable `GGML_CPU_TILED_MM` was kept from the engine"
+            ]
+        );
+    }
 }

@@ -60,7 +60,7 @@ pub struct Candidate {
     pub decode_tok_per_s: Option<Estimate>,
     /// Seconds one turn of the workload takes.
     pub turn_s: Option<Estimate>,
-    /// Seconds until the first token: the whole prompt plus one generated token.
+    /// Seconds until the first token: the workload's whole prompt, whose last logits give it.
     pub ttft_s: Option<Estimate>,
     /// Median time between two generated tokens, in seconds.
     pub itl_p50_s: Option<f64>,

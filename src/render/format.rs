@@ -71,6 +71,11 @@ pub(super) fn percent(share: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
+/// A coverage as a percentage with what digits it has: 98.75 % stays 98.75 %.
+pub(super) fn confidence(share: f64) -> String {
+    format!("{} %", (share * 1e4).round() / 1e2)
+}
+
 /// Three significant digits, without an exponent: `0.0123`, `5.03`, `42.1`, `1234`.
 pub(super) fn three(value: f64) -> String {
     let digits = match value.abs() {

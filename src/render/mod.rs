@@ -147,7 +147,11 @@ fn marks(machine: &Value, plan: &Plan) -> Vec<MarkView> {
         );
     }
     for note in &plan.baseline_notes {
-        let label = if note.contains("crashes") { "crashes here" } else { "the default differs" };
+        let label = match note {
+            note if note.contains("crashes") => "crashes here",
+            note if note.starts_with("the variable") => "environment",
+            _ => "the default differs",
+        };
         mark("warning", label, note);
     }
     marks

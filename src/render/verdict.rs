@@ -36,7 +36,7 @@ pub(super) fn tone(change: &Change) -> Tone {
 fn confirmed(plan: &Plan, turn: &Change) -> Wording {
     let pairs = turn.speed_ratio.n;
     let figure = format::change(turn);
-    let level = format::percent(turn.speed_ratio.confidence);
+    let level = format::confidence(turn.speed_ratio.confidence);
     let ratio = format::ratio(turn.speed_ratio.value);
     let turn_words = turn_words(plan);
     let (headline, sentence) = match turn.separation {
@@ -115,12 +115,18 @@ pub(super) fn sentence(fragment: &str) -> String {
 }
 
 fn turn_words(plan: &Plan) -> String {
-    let workload = &plan.workload;
-    format!(
-        "turns of {} prompt and {} generated tokens",
-        format::count(workload.prompt_tokens.into()),
-        format::count(workload.generate_tokens.into())
-    )
+    let (workload, slice) = (&plan.workload, &plan.protocol.slice);
+    let tokens = |prompt: u32, generated: u32| {
+        let [prompt, generated] = [prompt, generated].map(|count| format::count(count.into()));
+        format!("{prompt} prompt and {generated} generated tokens")
+    };
+    let turn = format!("turns of {}", tokens(workload.prompt_tokens, workload.generate_tokens));
+    let measured = (slice.prompt_tokens, slice.generate_tokens);
+    if measured == (workload.prompt_tokens, workload.generate_tokens) {
+        turn
+    } else {
+        format!("{turn} (scaled from visits of {})", tokens(measured.0, measured.1))
+    }
 }
 
 #[cfg(test)]

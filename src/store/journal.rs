@@ -1,7 +1,7 @@
 //! `trials.jsonl`: one line per trial, only ever longer.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -86,6 +86,7 @@ impl Journal {
         let mut line = serde_json::to_vec(trial).expect("trials have string keys only");
         line.push(b'\n');
         let write = || StoreError::write(&self.path);
+        self.require_place().map_err(write())?;
         if self.half_written {
             self.file.set_len(self.length_bytes).map_err(write())?;
         }
@@ -98,6 +99,15 @@ impl Journal {
         self.half_written = false;
         self.length_bytes += line.len() as u64;
         self.trials += 1;
+        Ok(())
+    }
+
+    /// Fails where the file was removed from its folder: what is written then is lost when the
+    /// program ends.
+    fn require_place(&self) -> io::Result<()> {
+        if rustix::fs::fstat(&self.file)?.st_nlink == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed it"));
+        }
         Ok(())
     }
 }

@@ -59,8 +59,15 @@ impl RunDirectory {
             }
             other => other,
         })?;
-        write_document(&path.join(MACHINE), machine)?;
-        write_document(&path.join(PLAN), plan)?;
+        let documents = write_document(&path.join(MACHINE), machine)
+            .and_then(|()| write_document(&path.join(PLAN), plan));
+        if let Err(error) = documents {
+            // Half a run directory could neither be resumed nor made again.
+            for file in [PLAN, MACHINE, TRIALS] {
+                let _ = fs::remove_file(path.join(file));
+            }
+            return Err(error);
+        }
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_folder(parent)?;
         }

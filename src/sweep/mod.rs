@@ -206,10 +206,12 @@ impl Sweep<'_> {
         (!cut).then_some(trial)
     }
 
-    /// Keeps a measured trial for later sweeps. The baseline is left out: it is always measured.
+    /// Keeps a measured trial for later sweeps. The baseline is left out, because it is always
+    /// measured, and so is a trial with doubts.
     fn keep(&mut self, trial: &Trial, observe: &mut dyn FnMut(&Event<'_>)) {
         let fresh = trial.source == Source::Measured
             && trial.asked != self.plan.baseline
+            && trial.caveats.is_empty()
             && matches!(trial.outcome, Outcome::Measured(_));
         if let Some(cache) = self.cache.as_mut().filter(|_| fresh)
             && let Err(error) = cache.put(trial)

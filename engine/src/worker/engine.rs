@@ -16,7 +16,7 @@ use crate::api::{
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
 const SHORT: Duration = Duration::from_secs(60);
 /// Prefixes of variables that change what an engine does without a word.
-const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
+pub const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
 
 /// How workers are kept.
 #[derive(Debug, Clone)]

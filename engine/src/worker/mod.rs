@@ -15,7 +15,7 @@ mod wait;
 
 pub use cancel::Canceller;
 pub use child::serve;
-pub use engine::{WorkerEngine, WorkerOptions};
+pub use engine::{STRIPPED, WorkerEngine, WorkerOptions};
 
 /// Begins the last line of an engine that aborts itself.
 pub(crate) const ABORT_MARK: &str = "engine aborts: ";

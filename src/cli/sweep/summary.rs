@@ -150,7 +150,8 @@ fn ratio(change: &Change) -> String {
     let speed = &change.speed_ratio;
     let interval = match (speed.low, speed.high) {
         (Some(low), Some(high)) => {
-            format!("{:.0} % interval {low:.2} to {high:.2}, ", 100.0 * speed.confidence)
+            let level = (1e4 * speed.confidence).round() / 1e2;
+            format!("{level} % interval {low:.2} to {high:.2}, ")
         }
         _ => String::new(),
     };
@@ -172,7 +173,8 @@ fn server_command(plan: &Plan, setting: &Setting) -> String {
     let tuned: Vec<&str> = plan.axes.iter().map(|axis| axis.knob.as_str()).collect();
     let command =
         export::command(Tool::LlamaServer, setting, &plan.model.path, &plan.workload, &tuned);
-    let mut text = format!("{}\n", command.lines());
+    let mut text: String =
+        command.lines().lines().map(|line| format!("{}\n", one_line(line))).collect();
     for note in &command.notes {
         let _ = writeln!(text, "note: {}", one_line(note));
     }

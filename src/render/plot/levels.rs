@@ -46,7 +46,7 @@ pub(super) fn plot(curve: &Curve, plan: &Plan) -> Option<Plot> {
         .points
         .iter()
         .map(|p| {
-            let rate = p.tok_per_s.map_or("did not run".into(), |rate| format::rate(&rate).text);
+            let rate = p.tok_per_s.map_or(absent(p).0.into(), |rate| format::rate(&rate).text);
             format!("{} {rate}", name(p))
         })
         .collect();
@@ -85,9 +85,18 @@ fn rate_axis(curve: &Curve) -> Axis {
     }
 }
 
+/// Why a level has no speed: it failed, or the sweep ended before its turn.
+fn absent(point: &CurvePoint) -> (&'static str, Ink) {
+    match point.evidence.as_slice() {
+        [] => ("not visited", Ink::Muted),
+        _ => ("did not run", Ink::Bad),
+    }
+}
+
 fn draw_row(plane: &plane::Plane<'_>, point: &CurvePoint, row: f64, ink: Ink, x: &Axis) {
     let Some(rate) = point.tok_per_s else {
-        plane.text((x.low, row), (8, 0), "did not run", Ink::Bad, Anchor::Left);
+        let (words, ink) = absent(point);
+        plane.text((x.low, row), (8, 0), words, ink, Anchor::Left);
         return;
     };
     if let Some((low, high)) = rate.low.zip(rate.high) {

@@ -14,15 +14,17 @@ pub(super) fn method(evidence: Evidence<'_>) -> SectionView {
     blocks.push(BlockView::text(format!(
         "One visit to a setting is {} prompt and {} generated tokens after a warm-up. Settings \
          take turns, so that a drifting machine slows all of them: {} of screening, {} among the \
-         finalists, then {} to {} pairs of candidate and default. A speed-up is the median of the \
-         pairs with a {} interval; ratios closer to 1 than {} count as equal. Seed {}.",
+         finalists, then {} to {} pairs of candidate and default. A speed-up is the \
+         Hodges-Lehmann estimate over the pairs; the interval of each look has {} coverage, so \
+         that all looks together have {}. Ratios closer to 1 than {} count as equal. Seed {}.",
         slice.prompt_tokens,
         slice.generate_tokens,
         format::plural(protocol.screen_blocks as usize, "round"),
         format::plural(protocol.finalist_blocks as usize, "round"),
         protocol.confirm_pairs[0],
         protocol.confirm_pairs[1],
-        format::percent(protocol.confidence),
+        format::confidence(protocol.confirm_confidence()),
+        format::confidence(protocol.confidence),
         format::percent(protocol.indifference),
         plan.seed
     )));

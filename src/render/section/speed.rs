@@ -163,7 +163,10 @@ fn curve_table(curve: &Curve) -> BlockView {
     let scaling = curve.points.iter().any(|point| point.efficiency.is_some());
     let rows = curve.points.iter().map(|point| {
         let rate = point.tok_per_s.map_or_else(
-            || CellView { tone: Some(Tone::Worse), ..CellView::plain("did not run") },
+            || match point.evidence.is_empty() {
+                true => CellView::plain("not visited"),
+                false => CellView { tone: Some(Tone::Worse), ..CellView::plain("did not run") },
+            },
             |rate| format::rate(&rate).into(),
         );
         let mut row = vec![
@@ -194,8 +197,8 @@ pub(super) fn latency(evidence: Evidence<'_>) -> SectionView {
         phases(evidence),
     ));
     blocks.push(BlockView::text(
-        "Prompt and generation are times for the workload's own token counts. Sampling, tokenizing \
-         and HTTP are not part of this version's measurement.",
+        "The first token is the time of the workload's whole prompt, from the measured speed of \
+         prompts. Sampling, tokenizing and HTTP are not part of this version's measurement.",
     ));
     SectionView::of("latency", "Latency by phase", blocks)
 }
