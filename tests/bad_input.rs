@@ -112,3 +112,52 @@ fn an_existing_output_is_left_alone() {
     assert_refused(&run(&mut synth), 2, "precious.txt");
     assert_eq!(std::fs::read(&precious).unwrap(), b"keep me");
 }
+
+/// A run directory of a simulated machine, made in no time.
+fn simulated_run(folder: &Path) -> PathBuf {
+    let world = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/worlds/quiet-8c.toml");
+    let out = folder.join("run");
+    let mut sweep = autotune(folder);
+    sweep.args(["sweep", "--model", "m.gguf", "--budget", "1m", "--engine"]);
+    let printed = run(sweep.arg(format!("sim:{}", world.display())).arg("--out").arg(&out));
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    out
+}
+
+#[test]
+fn a_run_directory_that_is_damaged_or_too_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = simulated_run(folder.path());
+    let report = || run(autotune(folder.path()).arg("report").arg(&out));
+    assert_eq!(report().code, Some(0), "{}", report().stderr);
+
+    let journal = out.join("trials.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    let mut lines: Vec<&str> = whole.lines().collect();
+    lines[1] = "{\"schema\": \"nonsense";
+    std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
+    assert_refused(&report(), 2, "line 2");
+    std::fs::write(&journal, &whole).unwrap();
+
+    let plan = out.join("plan.json");
+    let document = std::fs::read_to_string(&plan).unwrap();
+    std::fs::write(&plan, document.replace("autotune.plan/1", "autotune.plan/99")).unwrap();
+    assert_refused(&report(), 2, "autotune.plan/99");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(locked.join("probe"), b"").is_ok() {
+        println!("skipped: this user may write everywhere (root)");
+        return;
+    }
+    let mut synth = autotune(folder.path());
+    synth.args(["synth", "tiny", "-o"]).arg(locked.join("m.gguf"));
+    assert_refused(&run(&mut synth), 5, "locked");
+}

@@ -58,6 +58,8 @@ fn a_sweep_killed_in_the_middle_resumes_without_repeating_a_trial() {
     let out = folder.path().join("run");
     let mut parent = start_sweep(folder.path(), &out);
     wait_for_trials(&out, 5, &mut parent);
+    let second = run(autotune(folder.path()).arg("sweep").arg("--resume").arg(&out));
+    assert_eq!(second.code, Some(2), "two sweeps in one folder: {}", second.stderr);
     parent.kill().unwrap(); // SIGKILL: nothing can be tidied up
     parent.wait().unwrap();
     let before = journal(&out);

@@ -92,7 +92,7 @@ impl StoreError {
                 "name another folder with --out, or continue it with --resume {}",
                 path.display()
             )),
-            Self::NotARun { .. } => {
+            Self::NotARun { .. } | Self::Read { .. } => {
                 Some("a run directory holds machine.json, plan.json and trials.jsonl".to_owned())
             }
             Self::Busy { .. } => Some("wait for it to end, or name another folder".to_owned()),
@@ -100,7 +100,7 @@ impl StoreError {
                 Some("put the file aside or repair it; nothing in it was changed".to_owned())
             }
             Self::Newer { .. } => Some("use the version of autotune that wrote it".to_owned()),
-            Self::Read { .. } | Self::TooLarge { .. } => None,
+            Self::TooLarge { .. } => None,
         }
     }
 
