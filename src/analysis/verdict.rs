@@ -19,8 +19,7 @@ pub(super) fn verdict(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Ver
         }
         return Verdict::KeepBaseline;
     };
-    if let Some(trial) = confirmation(trials).find(|trial| failed(trial) && trial.asked == *winner)
-    {
+    if let Some(trial) = fall(trials, winner) {
         let kind = trial.outcome.kind();
         return unconfirmed(format!(
             "the winner of the search failed in trial {}: {kind}",
@@ -94,8 +93,15 @@ fn confirmation(trials: &[Trial]) -> impl Iterator<Item = &Trial> {
     trials.iter().filter(|trial| trial.purpose == Purpose::Confirm)
 }
 
-fn failed(trial: &Trial) -> bool {
-    !matches!(trial.outcome, Outcome::Measured(_))
+/// The trial of the confirmation in which the winner failed, unless that may be an accident and
+/// was the only one.
+fn fall<'a>(trials: &'a [Trial], winner: &Setting) -> Option<&'a Trial> {
+    let own = || trials.iter().filter(|trial| trial.asked == *winner);
+    let accidents = own().filter(|trial| trial.outcome.may_be_accident()).count();
+    own().filter(|trial| trial.purpose == Purpose::Confirm).find(|trial| {
+        let ran = matches!(trial.outcome, Outcome::Measured(_));
+        !ran && (accidents >= Outcome::ACCIDENTS || !trial.outcome.may_be_accident())
+    })
 }
 
 /// Whether something beat the baseline in the last phase that was reached. The finals have enough

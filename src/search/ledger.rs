@@ -73,6 +73,15 @@ impl<'a> Ledger<'a> {
         failed + late >= BASELINE_PATIENCE && failed + late > ran
     }
 
+    /// How often a setting failed by what may be an accident, in the screening before a block.
+    pub(super) fn accidents(&self, setting: &Setting, first_block: u32) -> usize {
+        let own = |trial: &&Trial| {
+            (trial.purpose, &trial.asked) == (Purpose::Screen, setting)
+                && trial.block < first_block
+        };
+        self.trials.iter().filter(own).filter(|trial| trial.outcome.may_be_accident()).count()
+    }
+
     /// The settings besides the baseline that were measured before the finals, in the order of
     /// their first visit.
     pub(super) fn candidates(&self) -> Vec<&'a Setting> {
