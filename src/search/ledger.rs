@@ -9,7 +9,8 @@ use crate::knob::{self, ActsOn};
 use crate::model::{Outcome, Plan, Purpose, Source, Trial};
 use crate::stats::median;
 
-/// Failures of the baseline after which the sweep gives up, once it has run at least once.
+/// Failures of the baseline after which the sweep gives up, once it has run at least once: in the
+/// sweep or, to size it, before.
 const BASELINE_PATIENCE: usize = 5;
 /// Time-outs of the baseline after which it gives up even though it never ran: a neighbour that
 /// takes a processor away makes one, and goes away again.
@@ -59,7 +60,8 @@ impl<'a> Ledger<'a> {
 
     /// Whether the baseline cannot be compared with: it never ran, or fails again and again.
     pub(super) fn baseline_is_dead(&self) -> bool {
-        let (mut ran, mut failed, mut late) = (0, 0, 0);
+        let calibrated = self.plan.protocol.calibration.is_some();
+        let (mut ran, mut failed, mut late) = (usize::from(calibrated), 0, 0);
         for trial in self.trials.iter().filter(|trial| trial.asked == self.plan.baseline) {
             match trial.outcome {
                 Outcome::Measured(_) => ran += 1,

@@ -458,3 +458,14 @@ fn a_pair_with_a_time_out_is_dropped_and_the_confirmation_goes_on() {
     let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
     assert!(matches!(found.verdict, Verdict::Unconfirmed { .. }), "{:?}", found.verdict);
 }
+
+#[test]
+fn a_baseline_that_ran_before_may_fail_at_first() {
+    let mut lab = lab(world("quiet-8c"), 1, minutes(15));
+    lab.fate = |_, run, _| (run == 0).then(killed);
+    let ending = lab.full();
+    assert_eq!(ending.trials[0].asked, lab.plan.baseline);
+    assert!(called_faster(&lab.plan, &ending.trials), "{:?}", ending.reason);
+    lab.fate = |plan, _, job| (job.setting == plan.baseline).then(killed);
+    assert_eq!(lab.full().reason, Some(Reason::BaselineFailed));
+}
