@@ -231,6 +231,21 @@ fn noise_and_drift_are_told() {
 }
 
 #[test]
+fn another_day_is_no_drift() {
+    let mut sweep = Sweep::new(&QUIET.replace("_sd = 0.0", "_sd = 0.000_0"), 3);
+    sweep.screen(2);
+    sweep.session = 1;
+    sweep.screen(2);
+    for trial in sweep.trials.iter_mut().filter(|trial| trial.session == 1) {
+        let Outcome::Measured(measured) = &mut trial.outcome else { panic!("it ran") };
+        measured.samples[0].prefill_ns *= 2;
+        measured.samples[0].decode_ns *= 2;
+    }
+    let caveats = judge(&sweep).caveats;
+    assert!(!caveats.iter().any(|caveat| caveat.contains("became")), "{caveats:?}");
+}
+
+#[test]
 fn pairs_in_one_order_only_are_doubted() {
     let mut sweep = Sweep::new(QUIET, 1);
     let winner = sweep.with("threads", &Level::Count(4));

@@ -110,6 +110,7 @@ pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
     ];
     for (_, asks) in phases.into_iter().filter(|(purpose, _)| *purpose >= reached) {
         let open = asks(&ledger).into_iter().find(|ask| ledger.wants(ask));
+        let open = open.map(|ask| opened(&ledger, ask, now));
         if let Some(ask) = open.filter(|ask| bounds.allow(ask)) {
             return Step::Visit(ask);
         }
@@ -121,6 +122,17 @@ pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
             _ => Reason::KeepBaseline,
         }),
     }
+}
+
+/// The ask, or in its place the visit to the baseline that a session begins with: settings are
+/// compared within a session only.
+fn opened(ledger: &Ledger<'_>, ask: Ask, now: Now) -> Ask {
+    let baseline = &ledger.plan.baseline;
+    let begun = ledger
+        .trials
+        .iter()
+        .any(|trial| trial.session == now.session && trial.asked == *baseline);
+    if begun { ask } else { Ask { setting: baseline.clone(), ..ask } }
 }
 
 /// Whether an earlier sweep's answer may stand in for this visit. It may steer the search: the
