@@ -137,6 +137,9 @@ fn a_search_that_was_cut_short_says_so_without_a_number() {
     let mut slower = Sweep::new(QUIET, 1);
     let worse = slower.with("threads", &Level::Count(1));
     slower.pairs(Purpose::Finalist, &worse, 4);
+    let Verdict::Unconfirmed { reason } = judge(&slower).verdict else { panic!("not tried") };
+    assert_eq!(reason, "4 of 5 levels were not tried, so a better one may be among them");
+    slower.screen(1);
     assert_eq!(judge(&slower).verdict, Verdict::KeepBaseline);
     let better = slower.with("threads", &Level::Count(4));
     slower.pairs(Purpose::Finalist, &better, 4);

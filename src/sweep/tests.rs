@@ -512,3 +512,31 @@ fn another_day_is_no_gain() {
         assert_eq!(combined, 0, "killed at {kill_at}");
     }
 }
+
+#[test]
+fn a_search_that_finds_nothing_uses_its_whole_budget() {
+    let (mut kept, mut cut) = (0, 0);
+    for seed in 0..20 {
+        let mut lab = lab(world("noisy-2c-vm"), seed, minutes(1));
+        let ending = lab.full();
+        let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
+        let seen = |setting: &Setting| ending.trials.iter().any(|it| it.asked == *setting);
+        let mut levels = lab.plan.axes.iter().flat_map(|axis| {
+            axis.levels.iter().filter_map(|level| knob::apply(axis, &lab.plan.baseline, level))
+        });
+        let on = |setting: &Setting| setting.context.flash_attention.word() == "on";
+        let all = levels.all(|setting| seen(&setting) || on(&setting));
+        match (ending.reason, found.verdict) {
+            (Some(Reason::KeepBaseline), _) => assert!(all, "seed {seed}: a level is missing"),
+            (_, Verdict::KeepBaseline) => assert!(all, "seed {seed}: a level was not tried"),
+            (Some(Reason::Budget), _) => {
+                let spent = spent(&lab.plan, &ending.trials).as_secs();
+                assert!(spent > 45, "seed {seed}: ended after {spent} s");
+                cut += 1;
+            }
+            _ => {}
+        }
+        kept += usize::from(all);
+    }
+    assert!(kept + cut > 0);
+}
