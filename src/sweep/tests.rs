@@ -540,3 +540,12 @@ fn a_search_that_finds_nothing_uses_its_whole_budget() {
     }
     assert!(kept + cut > 0);
 }
+
+#[test]
+fn a_setting_that_hangs_does_not_take_much_more_than_the_budget() {
+    let mut lab = lab(world("quiet-8c"), 1, minutes(1));
+    lab.fate = |plan, _, job| (job.setting != plan.baseline).then(late);
+    let ending = lab.full();
+    let over = spent(&lab.plan, &ending.trials).saturating_sub(Duration::from_secs(60));
+    assert!(over < Duration::from_secs(25), "{over:?} too long");
+}
