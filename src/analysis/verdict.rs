@@ -145,8 +145,7 @@ fn untried(plan: &Plan, trials: &[Trial]) -> [usize; 2] {
                     || trial.outcome.kind() == "out-of-memory"
                         && knob::at_least_as_large(&setting, &trial.asked)
             };
-            let known =
-                trials.iter().any(answers) || runs_as_baseline(plan, trials, axis, level);
+            let known = trials.iter().any(answers) || runs_as_baseline(plan, trials, axis, level);
             untried += usize::from(!known);
             all += 1;
         }

@@ -210,8 +210,12 @@ mod tests {
             assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
             assert_eq!(outcome.may_be_accident(), outcome.kind() == "timed-out", "{outcome:?}");
         }
-        let killed =
-            Failure::Crashed { signal: Some(9), exit_code: None, reason: "".into(), log: log() };
+        let killed = Failure::Crashed {
+            signal: Some(9),
+            exit_code: None,
+            reason: String::new(),
+            log: log(),
+        };
         assert!(Outcome::Failed(killed).may_be_accident());
     }
 }

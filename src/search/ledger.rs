@@ -78,8 +78,7 @@ impl<'a> Ledger<'a> {
     /// How often a setting failed by what may be an accident, in the screening before a block.
     pub(super) fn accidents(&self, setting: &Setting, first_block: u32) -> usize {
         let own = |trial: &&Trial| {
-            (trial.purpose, &trial.asked) == (Purpose::Screen, setting)
-                && trial.block < first_block
+            (trial.purpose, &trial.asked) == (Purpose::Screen, setting) && trial.block < first_block
         };
         self.trials.iter().filter(own).filter(|trial| trial.outcome.may_be_accident()).count()
     }

@@ -136,10 +136,8 @@ pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
 /// compared within a session only.
 fn opened(ledger: &Ledger<'_>, ask: Ask, now: Now) -> Ask {
     let baseline = &ledger.plan.baseline;
-    let begun = ledger
-        .trials
-        .iter()
-        .any(|trial| trial.session == now.session && trial.asked == *baseline);
+    let begun =
+        ledger.trials.iter().any(|trial| trial.session == now.session && trial.asked == *baseline);
     if begun { ask } else { Ask { setting: baseline.clone(), ..ask } }
 }
 
