@@ -63,7 +63,7 @@ fn points(
 
 /// Whether the baseline turned out to run with this level, as `auto` does with what it stands for:
 /// then it is no run of its own.
-fn runs_as_baseline(plan: &Plan, trials: &[Trial], axis: &Axis, level: &Level) -> bool {
+pub(super) fn runs_as_baseline(plan: &Plan, trials: &[Trial], axis: &Axis, level: &Level) -> bool {
     let mut baselines = trials.iter().filter(|trial| trial.asked == plan.baseline);
     let effective = baselines.find_map(|trial| trial.effective.as_ref());
     let knob = knob::named(&axis.knob).ok();

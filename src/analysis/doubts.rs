@@ -90,9 +90,16 @@ fn baseline(plan: &Plan, paced: &[Paced<'_>]) -> Vec<Visit> {
         .collect()
 }
 
-/// Whether the baseline wandered off while the sweep went on.
+/// Whether the baseline wandered off while the sweep went on; what happened between two sessions
+/// is not the sweep's.
 fn drift(plan: &Plan, paced: &[Paced<'_>]) -> Option<String> {
-    let levels: Vec<f64> = baseline(plan, paced).iter().map(|visit| visit.log_turn_s).collect();
+    let visits = baseline(plan, paced);
+    let mut sessions = visits.chunk_by(|one, next| one.session == next.session);
+    sessions.find_map(drift_of_session)
+}
+
+fn drift_of_session(visits: &[Visit]) -> Option<String> {
+    let levels: Vec<f64> = visits.iter().map(|visit| visit.log_turn_s).collect();
     if levels.len() < DRIFT_VISITS {
         return None;
     }

@@ -137,6 +137,9 @@ fn a_search_that_was_cut_short_says_so_without_a_number() {
     let mut slower = Sweep::new(QUIET, 1);
     let worse = slower.with("threads", &Level::Count(1));
     slower.pairs(Purpose::Finalist, &worse, 4);
+    let Verdict::Unconfirmed { reason } = judge(&slower).verdict else { panic!("not tried") };
+    assert_eq!(reason, "4 of 5 levels were not tried, so a better one may be among them");
+    slower.screen(1);
     assert_eq!(judge(&slower).verdict, Verdict::KeepBaseline);
     let better = slower.with("threads", &Level::Count(4));
     slower.pairs(Purpose::Finalist, &better, 4);
@@ -228,6 +231,21 @@ fn noise_and_drift_are_told() {
     heating.screen(4);
     let caveats = judge(&heating).caveats;
     assert!(caveats.iter().any(|caveat| caveat.contains("became slower")), "{caveats:?}");
+}
+
+#[test]
+fn another_day_is_no_drift() {
+    let mut sweep = Sweep::new(&QUIET.replace("_sd = 0.0", "_sd = 0.000_0"), 3);
+    sweep.screen(2);
+    sweep.session = 1;
+    sweep.screen(2);
+    for trial in sweep.trials.iter_mut().filter(|trial| trial.session == 1) {
+        let Outcome::Measured(measured) = &mut trial.outcome else { panic!("it ran") };
+        measured.samples[0].prefill_ns *= 2;
+        measured.samples[0].decode_ns *= 2;
+    }
+    let caveats = judge(&sweep).caveats;
+    assert!(!caveats.iter().any(|caveat| caveat.contains("became")), "{caveats:?}");
 }
 
 #[test]

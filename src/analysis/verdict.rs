@@ -2,7 +2,9 @@
 
 use autotune_engine::api::Setting;
 
+use super::curves::runs_as_baseline;
 use super::pace::{Paced, Part, log_speeds, pairs};
+use crate::knob;
 use crate::model::{Outcome, Plan, Purpose, Trial, Verdict};
 use crate::stats::{Change, Separation, median, paired_change};
 
@@ -17,10 +19,15 @@ pub(super) fn verdict(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Ver
         if looked_better(plan, paced) {
             return unconfirmed("a setting looked better, but no confirmation was run".to_owned());
         }
-        return Verdict::KeepBaseline;
+        let [untried, all] = untried(plan, trials);
+        return match untried {
+            0 => Verdict::KeepBaseline,
+            _ => unconfirmed(format!(
+                "{untried} of {all} levels were not tried, so a better one may be among them"
+            )),
+        };
     };
-    if let Some(trial) = confirmation(trials).find(|trial| failed(trial) && trial.asked == *winner)
-    {
+    if let Some(trial) = fall(trials, winner) {
         let kind = trial.outcome.kind();
         return unconfirmed(format!(
             "the winner of the search failed in trial {}: {kind}",
@@ -94,8 +101,15 @@ fn confirmation(trials: &[Trial]) -> impl Iterator<Item = &Trial> {
     trials.iter().filter(|trial| trial.purpose == Purpose::Confirm)
 }
 
-fn failed(trial: &Trial) -> bool {
-    !matches!(trial.outcome, Outcome::Measured(_))
+/// The trial of the confirmation in which the winner failed, unless that may be an accident and
+/// was the only one.
+fn fall<'a>(trials: &'a [Trial], winner: &Setting) -> Option<&'a Trial> {
+    let own = || trials.iter().filter(|trial| trial.asked == *winner);
+    let accidents = own().filter(|trial| trial.outcome.may_be_accident()).count();
+    own().filter(|trial| trial.purpose == Purpose::Confirm).find(|trial| {
+        let ran = matches!(trial.outcome, Outcome::Measured(_));
+        !ran && (accidents >= Outcome::ACCIDENTS || !trial.outcome.may_be_accident())
+    })
 }
 
 /// Whether something beat the baseline in the last phase that was reached. The finals have enough
@@ -113,4 +127,28 @@ fn looked_better(plan: &Plan, paced: &[Paced<'_>]) -> bool {
             median(&ratios).is_some_and(|gain| gain > zone)
         }
     })
+}
+
+/// The levels besides the baseline's that the screening did not come to, and all of them. One that
+/// the baseline turned out to run with, or that needs the memory of one that lacked it, is not
+/// missing.
+fn untried(plan: &Plan, trials: &[Trial]) -> [usize; 2] {
+    let (mut untried, mut all) = (0, 0);
+    for axis in &plan.axes {
+        for level in &axis.levels {
+            let setting = knob::apply(axis, &plan.baseline, level);
+            let Some(setting) = setting.filter(|setting| *setting != plan.baseline) else {
+                continue;
+            };
+            let answers = |trial: &Trial| {
+                trial.asked == setting
+                    || trial.outcome.kind() == "out-of-memory"
+                        && knob::at_least_as_large(&setting, &trial.asked)
+            };
+            let known = trials.iter().any(answers) || runs_as_baseline(plan, trials, axis, level);
+            untried += usize::from(!known);
+            all += 1;
+        }
+    }
+    [untried, all]
 }

@@ -20,7 +20,7 @@ use crate::model::{Level, Rejected, Scope};
 
 pub use flash_attention::FlashAttentionKnob;
 pub use isa_variant::IsaVariantKnob;
-pub use space::{Space, apply, canonical, changed, space};
+pub use space::{Space, apply, at_least_as_large, canonical, changed, space};
 pub use threads::ThreadsKnob;
 pub use threads_batch::ThreadsBatchKnob;
 pub use ubatch::UbatchKnob;

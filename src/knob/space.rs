@@ -61,6 +61,19 @@ pub fn apply(axis: &Axis, setting: &Setting, level: &Level) -> Option<Setting> {
     Some(canonical(setting))
 }
 
+/// Whether a setting needs at least the memory of another one: the same process and load, the
+/// same KV types, and nothing smaller. Threads need none.
+#[must_use]
+pub fn at_least_as_large(setting: &Setting, small: &Setting) -> bool {
+    let (own, other) = (&setting.context, &small.context);
+    (&setting.process, &setting.load) == (&small.process, &small.load)
+        && (own.type_k, own.type_v, own.flash_attention)
+            == (other.type_k, other.type_v, other.flash_attention)
+        && own.context >= other.context
+        && own.batch >= other.batch
+        && own.ubatch >= other.ubatch
+}
+
 /// Whether the V cache is of a type that only flash attention can read.
 pub(super) fn needs_flash_attention(context: &ContextSetting) -> bool {
     !matches!(context.type_v, KvType::F32 | KvType::F16 | KvType::Bf16)

@@ -50,16 +50,24 @@ impl Expectation {
         Some(Self { visit: visit?, transition })
     }
 
-    /// How long a visit to this setting may take: fewer threads may take longer in proportion.
+    /// How long a visit to this setting may take: fewer threads may take longer in proportion, and
+    /// nothing takes much longer than what is `left` of the budget, if there is one.
     #[must_use]
-    pub fn deadline(&self, setting: &Setting, baseline: &Setting) -> Duration {
+    pub fn deadline(
+        &self,
+        setting: &Setting,
+        baseline: &Setting,
+        left: Option<Duration>,
+    ) -> Duration {
         let ratio = |own: u32, base: u32| f64::from(base) / f64::from(own.max(1));
         let (own, base) = (&setting.threads, &baseline.threads);
         let slower = ratio(own.threads, base.threads)
             .max(ratio(own.threads_batch, base.threads_batch))
             .max(1.0);
         let expected = self.visit.mul_f64(slower) + self.transition;
-        LEAST.max(expected.mul_f64(PATIENCE))
+        let patient = LEAST.max(expected.mul_f64(PATIENCE));
+        // Whoever was let in is not thrown out before the time that was expected.
+        left.map_or(patient, |left| patient.min(left.saturating_add(LEAST.max(expected))))
     }
 }
 
@@ -93,12 +101,24 @@ mod tests {
     fn one_thread_gets_the_time_of_sixteen() {
         let expectation =
             Expectation { visit: Duration::from_secs(3), transition: Duration::from_secs(1) };
-        let deadline = |count| expectation.deadline(&threads(count), &threads(16));
+        let deadline = |count| expectation.deadline(&threads(count), &threads(16), None);
         assert_eq!(deadline(16), Duration::from_secs(24));
         assert_eq!(deadline(32), Duration::from_secs(24));
         assert_eq!(deadline(1), Duration::from_secs(6 * (16 * 3 + 1)));
         let quick =
             Expectation { visit: Duration::from_millis(5), transition: Duration::from_millis(1) };
-        assert_eq!(quick.deadline(&threads(16), &threads(16)), LEAST);
+        assert_eq!(quick.deadline(&threads(16), &threads(16), None), LEAST);
+    }
+
+    #[test]
+    fn the_end_of_the_budget_ends_a_visit() {
+        let expectation =
+            Expectation { visit: Duration::from_secs(3), transition: Duration::from_secs(1) };
+        let deadline = |count, left| {
+            let left = Some(Duration::from_secs(left));
+            expectation.deadline(&threads(count), &threads(16), left).as_secs()
+        };
+        assert_eq!([deadline(16, 900), deadline(16, 5), deadline(16, 0)], [24, 15, 10]);
+        assert_eq!(deadline(1, 60), 60 + 16 * 3 + 1);
     }
 }

@@ -109,7 +109,13 @@ enum NotRunWord {
     NotRun,
 }
 
+/// Signals that no program gives itself: hangup, interrupt, kill, terminate.
+const FROM_OUTSIDE: [i32; 4] = [1, 2, 9, 15];
+
 impl Outcome {
+    /// Failures of a setting that may be accidents, from which on they are taken for its own.
+    pub const ACCIDENTS: usize = 2;
+
     /// A trial that ran.
     #[must_use]
     pub fn measured(run: &Run) -> Self {
@@ -133,6 +139,19 @@ impl Outcome {
         match self {
             Self::Measured(measured) => &measured.samples,
             Self::NotRun(_) | Self::Failed(_) => &[],
+        }
+    }
+
+    /// Whether it may have nothing to do with the setting: it ran out of time, or somebody outside
+    /// ended the worker. A neighbour on the machine does both, and does not do it again.
+    #[must_use]
+    pub fn may_be_accident(&self) -> bool {
+        match self {
+            Self::Failed(Failure::TimedOut { .. }) => true,
+            Self::Failed(Failure::Crashed { signal: Some(signal), .. }) => {
+                FROM_OUTSIDE.contains(signal)
+            }
+            _ => false,
         }
     }
 
@@ -189,6 +208,14 @@ mod tests {
             let json = serde_json::to_value(&outcome).unwrap();
             assert_eq!(json["kind"], outcome.kind());
             assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
+            assert_eq!(outcome.may_be_accident(), outcome.kind() == "timed-out", "{outcome:?}");
         }
+        let killed = Failure::Crashed {
+            signal: Some(9),
+            exit_code: None,
+            reason: String::new(),
+            log: log(),
+        };
+        assert!(Outcome::Failed(killed).may_be_accident());
     }
 }

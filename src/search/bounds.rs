@@ -70,11 +70,11 @@ impl Bounds {
         }
     }
 
-    /// The limit that has stopped the search, if one has.
-    pub(super) fn limit(&self) -> Option<Reason> {
-        if self.elapsed_ms + self.cost.visit_ms > self.ends_ms[0] {
+    /// The limit of the whole that this ask would break.
+    pub(super) fn limit_of(&self, ask: &Ask) -> Option<Reason> {
+        if self.elapsed_ms + self.cost.of_setting(&ask.setting) > self.ends_ms[3] {
             Some(Reason::Budget)
-        } else if self.trials + 1.0 > self.ends_trials[0] {
+        } else if self.trials + 1.0 > self.ends_trials[3] {
             Some(Reason::TrialLimit)
         } else {
             None

@@ -1,11 +1,11 @@
 //! What a failure teaches about settings that were not tried.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use autotune_engine::api::{Failure, Setting};
 
 use crate::knob;
-use crate::model::{Level, Outcome, Trial};
+use crate::model::{Level, Outcome, Source, Trial};
 
 /// Settings that failed, and what follows from it.
 #[derive(Debug, Default)]
@@ -17,20 +17,34 @@ pub(super) struct Closure {
 }
 
 impl Closure {
-    /// What these trials teach. A failure of the baseline teaches nothing about other settings.
+    /// What these trials teach. A failure of the baseline teaches nothing about other settings,
+    /// and one that may be an accident teaches nothing before it happens again.
     pub(super) fn new(baseline: &Setting, trials: &[Trial]) -> Self {
         let mut closure = Self { baseline: Some(baseline.clone()), ..Self::default() };
+        let mut failures: BTreeMap<&Setting, usize> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.asked != *baseline) {
             let Outcome::Failed(failure) = &trial.outcome else { continue };
-            closure.failed.insert(trial.asked.clone());
-            if let Failure::OutOfMemory { .. } = failure {
+            let large = matches!(failure, Failure::OutOfMemory { .. });
+            let fits = large && has_run_as_large(&trial.asked, trials);
+            if large && !fits {
                 closure.out_of_memory.push(trial.asked.clone());
             }
-            if let [(knob, _, level)] = knob::changed(baseline, &trial.asked).as_slice() {
-                closure.levels.insert((knob.name(), level.clone()));
+            let accident = fits || trial.outcome.may_be_accident();
+            let count = failures.entry(&trial.asked).or_default();
+            *count += if accident { 1 } else { Outcome::ACCIDENTS };
+            if *count >= Outcome::ACCIDENTS {
+                closure.bar(baseline, &trial.asked);
             }
         }
         closure
+    }
+
+    /// Keeps a setting, and the level that it alone has, from being run again.
+    fn bar(&mut self, baseline: &Setting, setting: &Setting) {
+        self.failed.insert(setting.clone());
+        if let [(knob, _, level)] = knob::changed(baseline, setting).as_slice() {
+            self.levels.insert((knob.name(), level.clone()));
+        }
     }
 
     /// Whether a setting is not to be run: it failed, it has a level that failed alone, or it is
@@ -41,18 +55,16 @@ impl Closure {
             || knob::changed(baseline, setting)
                 .into_iter()
                 .any(|(knob, _, level)| self.levels.contains(&(knob.name(), level)))
-            || self.out_of_memory.iter().any(|small| at_least_as_large(setting, small))
+            || self.out_of_memory.iter().any(|small| knob::at_least_as_large(setting, small))
     }
 }
 
-/// Whether a setting needs at least the memory of another one: the same process and load, the
-/// same KV types, and nothing smaller.
-fn at_least_as_large(setting: &Setting, small: &Setting) -> bool {
-    let (own, other) = (&setting.context, &small.context);
-    (&setting.process, &setting.load) == (&small.process, &small.load)
-        && (own.type_k, own.type_v, own.flash_attention)
-            == (other.type_k, other.type_v, other.flash_attention)
-        && own.context >= other.context
-        && own.batch >= other.batch
-        && own.ubatch >= other.ubatch
+/// Whether something that needs at least this setting's memory has run here: then memory is not
+/// what the setting lacks.
+fn has_run_as_large(setting: &Setting, trials: &[Trial]) -> bool {
+    trials.iter().any(|trial| {
+        trial.source == Source::Measured
+            && matches!(trial.outcome, Outcome::Measured(_))
+            && knob::at_least_as_large(&trial.asked, setting)
+    })
 }

@@ -41,7 +41,7 @@ pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: 
                 };
             }
         }
-        if is_decided(&differences, block + 1, &plan.protocol) {
+        if is_decided(&differences, &plan.protocol) {
             return Step::Done(Reason::Settled);
         }
     }
@@ -82,10 +82,11 @@ impl Pair {
     }
 }
 
-/// Whether the pairs so far are enough. The looks share the error between them, so that looking
+/// Whether the pairs so far are enough; a pair that lacks a visit is none. The looks share the error between them, so that looking
 /// several times does not make a false answer likelier.
-fn is_decided(differences: &[f64], pairs: u32, protocol: &Protocol) -> bool {
+fn is_decided(differences: &[f64], protocol: &Protocol) -> bool {
     let [least, _] = protocol.confirm_pairs;
+    let pairs = u32::try_from(differences.len()).unwrap_or(u32::MAX);
     if pairs < least || !(pairs - least).is_multiple_of(Protocol::CONFIRM_LOOK_EVERY) {
         return false;
     }
@@ -99,4 +100,38 @@ fn is_decided(differences: &[f64], pairs: u32, protocol: &Protocol) -> bool {
         _ => false,
     };
     equal || change.separation != Separation::NotSeparated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_without_a_difference_does_not_bring_a_look_nearer() {
+        let least = 8;
+        let protocol = Protocol {
+            slice: autotune_engine::api::Work {
+                prompt_tokens: 512,
+                generate_tokens: 8,
+                depth: 0,
+                repetitions: 1,
+                warmup: false,
+                delay_ms: 0,
+                seed: 1,
+            },
+            screen_blocks: 1,
+            finalists: 4,
+            finalist_blocks: 3,
+            confirm_pairs: [least, 16],
+            indifference: 0.01,
+            confidence: 0.95,
+            budget_ms: None,
+            max_trials: None,
+            calibration: None,
+        };
+        let differences: Vec<f64> =
+            (0..least + 2).map(|pair| 0.2 + f64::from(pair % 3) / 1e3).collect();
+        let decided = |pairs: u32| is_decided(&differences[..pairs as usize], &protocol);
+        assert!(!decided(least - 1) && decided(least) && !decided(least + 1));
+    }
 }

@@ -9,7 +9,8 @@ use crate::knob::{self, ActsOn};
 use crate::model::{Outcome, Plan, Purpose, Source, Trial};
 use crate::stats::median;
 
-/// Failures of the baseline after which the sweep gives up, once it has run at least once.
+/// Failures of the baseline after which the sweep gives up, once it has run at least once: in the
+/// sweep or, to size it, before.
 const BASELINE_PATIENCE: usize = 5;
 /// Time-outs of the baseline after which it gives up even though it never ran: a neighbour that
 /// takes a processor away makes one, and goes away again.
@@ -59,7 +60,8 @@ impl<'a> Ledger<'a> {
 
     /// Whether the baseline cannot be compared with: it never ran, or fails again and again.
     pub(super) fn baseline_is_dead(&self) -> bool {
-        let (mut ran, mut failed, mut late) = (0, 0, 0);
+        let calibrated = self.plan.protocol.calibration.is_some();
+        let (mut ran, mut failed, mut late) = (usize::from(calibrated), 0, 0);
         for trial in self.trials.iter().filter(|trial| trial.asked == self.plan.baseline) {
             match trial.outcome {
                 Outcome::Measured(_) => ran += 1,
@@ -71,6 +73,14 @@ impl<'a> Ledger<'a> {
             return failed > 0 || late >= FIRST_PATIENCE;
         }
         failed + late >= BASELINE_PATIENCE && failed + late > ran
+    }
+
+    /// How often a setting failed by what may be an accident, in the screening before a block.
+    pub(super) fn accidents(&self, setting: &Setting, first_block: u32) -> usize {
+        let own = |trial: &&Trial| {
+            (trial.purpose, &trial.asked) == (Purpose::Screen, setting) && trial.block < first_block
+        };
+        self.trials.iter().filter(own).filter(|trial| trial.outcome.may_be_accident()).count()
     }
 
     /// The settings besides the baseline that were measured before the finals, in the order of
@@ -103,19 +113,20 @@ impl<'a> Ledger<'a> {
         Some(gain.caused_by(part).of_turn(&baseline, &self.plan.workload))
     }
 
-    /// The gain of one trial over the baseline visit it belongs to: the one of the same block and
-    /// session, or else the last one before it. Later ones are a last resort, because what is
-    /// known of a trial should not change while the journal grows.
+    /// The gain of one trial over the baseline visit of its session that it belongs to: the one of
+    /// the same block, or else the last one before it. Later ones are a last resort, because what
+    /// is known of a trial should not change while the journal grows. Visits of another session
+    /// may be days away.
     fn gain_at(&self, place: usize) -> Option<Gain> {
         let own = &self.trials[place];
         let distance = |other: usize| {
             let trial = &self.trials[other];
-            let same = (trial.purpose, trial.block, trial.session)
-                == (own.purpose, own.block, own.session);
+            let same = (trial.purpose, trial.block) == (own.purpose, own.block);
             (!same, other > place, other.abs_diff(place))
         };
         let partner = (0..self.trials.len())
             .filter(|other| self.is_anchor(*other))
+            .filter(|other| self.trials[*other].session == own.session)
             .min_by_key(|other| distance(*other))?;
         Some(self.paces[place]?.gain_over(&self.paces[partner]?))
     }
@@ -129,12 +140,12 @@ impl<'a> Ledger<'a> {
 
     /// The paces of the baseline in the first round of screening, which is over before anything is
     /// decided with them.
-    fn first_anchors(&self) -> Vec<Pace> {
+    fn first_anchors(&self) -> Vec<(u32, Pace)> {
         let blocks = super::screen::blocks_per_round(self.plan);
         let first = |trial: &Trial| trial.purpose == Purpose::Screen && trial.block < blocks;
         (0..self.trials.len())
             .filter(|place| self.is_anchor(*place) && first(&self.trials[*place]))
-            .filter_map(|place| self.paces[place])
+            .filter_map(|place| Some((self.trials[place].session, self.paces[place]?)))
             .collect()
     }
 
@@ -142,7 +153,7 @@ impl<'a> Ledger<'a> {
     fn baseline_pace(&self) -> Option<Pace> {
         let anchors = self.first_anchors();
         let middle = |part: fn(&Pace) -> Option<f64>| {
-            median(&anchors.iter().filter_map(part).collect::<Vec<_>>())
+            median(&anchors.iter().filter_map(|(_, pace)| part(pace)).collect::<Vec<_>>())
         };
         (!anchors.is_empty()).then(|| Pace {
             prefill: middle(|pace| pace.prefill),
@@ -150,16 +161,20 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// How far one visit to the baseline is from the next one in time (root mean square of the
-    /// difference in the logarithm of a turn's time); 0 with fewer than three visits.
+    /// How far one visit to the baseline is from the next one in its session (root mean square of
+    /// the difference in the logarithm of a turn's time); 0 with fewer than two differences.
     pub(super) fn noise(&self) -> f64 {
-        let turns: Vec<f64> =
-            self.first_anchors().iter().map(|pace| pace.turn(&self.plan.workload)).collect();
-        if turns.len() < 3 {
+        let turn = |pace: &Pace| pace.turn(&self.plan.workload);
+        let squares: Vec<f64> = self
+            .first_anchors()
+            .windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| (turn(&pair[1].1) - turn(&pair[0].1)).powi(2))
+            .collect();
+        if squares.len() < 2 {
             return 0.0;
         }
-        let squares = turns.windows(2).map(|pair| (pair[1] - pair[0]).powi(2));
-        (squares.sum::<f64>() / (turns.len() - 1) as f64).sqrt()
+        (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
     }
 
     /// Which part of a turn the knobs that a setting changes can act on.

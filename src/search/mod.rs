@@ -110,17 +110,35 @@ pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
     ];
     for (_, asks) in phases.into_iter().filter(|(purpose, _)| *purpose >= reached) {
         let open = asks(&ledger).into_iter().find(|ask| ledger.wants(ask));
+        let open = open.map(|ask| opened(&ledger, ask, now));
         if let Some(ask) = open.filter(|ask| bounds.allow(ask)) {
             return Step::Visit(ask);
         }
     }
-    match confirm::frozen(&ledger).or_else(|| halving::winner(&ledger)) {
-        Some(winner) => confirm::next(&ledger, &bounds, &winner, now),
-        None => Step::Done(match bounds.limit() {
-            Some(limit) if ledger.candidates().is_empty() => limit,
-            _ => Reason::KeepBaseline,
-        }),
+    if let Some(winner) = confirm::frozen(&ledger).or_else(|| halving::winner(&ledger)) {
+        return confirm::next(&ledger, &bounds, &winner, now);
     }
+    // There is nothing to confirm yet, so what was kept for that is free for what is still open,
+    // and for levels that the screening had no time for.
+    let due = |ask: &Ask| {
+        ask.purpose >= reached
+            || ask.purpose == Purpose::Screen && ask.block < screen::blocks_per_round(plan)
+    };
+    let mut asks = phases.into_iter().flat_map(|(_, asks)| asks(&ledger));
+    let Some(ask) = asks.find(|ask| due(ask) && ledger.wants(ask)) else {
+        return Step::Done(Reason::KeepBaseline);
+    };
+    let ask = opened(&ledger, ask, now);
+    bounds.limit_of(&ask).map_or(Step::Visit(ask), Step::Done)
+}
+
+/// The ask, or in its place the visit to the baseline that a session begins with: settings are
+/// compared within a session only.
+fn opened(ledger: &Ledger<'_>, ask: Ask, now: Now) -> Ask {
+    let baseline = &ledger.plan.baseline;
+    let begun =
+        ledger.trials.iter().any(|trial| trial.session == now.session && trial.asked == *baseline);
+    if begun { ask } else { Ask { setting: baseline.clone(), ..ask } }
 }
 
 /// Whether an earlier sweep's answer may stand in for this visit. It may steer the search: the

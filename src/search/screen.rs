@@ -31,7 +31,10 @@ pub(super) fn asks(ledger: &Ledger<'_>) -> Vec<Ask> {
                     trial.purpose == Purpose::Screen && trial.block < first_block
                 });
                 let turn = earlier.and_then(|gain| ledger.turn_gain(&gain, ledger.part(setting)));
-                turn.is_some_and(|turn| turn > HOPELESS)
+                match turn {
+                    Some(turn) => turn > HOPELESS,
+                    None => ledger.accidents(setting, first_block) > 0,
+                }
             }
         };
         let settings = star.iter().filter(kept).cloned().collect();

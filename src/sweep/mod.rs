@@ -148,7 +148,7 @@ impl Sweep<'_> {
                 Step::Visit(ask) => {
                     let id = trials.last().map_or(1, |trial| trial.id + 1);
                     observe(&Event::Asked { ask: &ask, id });
-                    let Some(trial) = self.answer(&ask, id, &trials, &mut cache) else {
+                    let Some(trial) = self.answer(&ask, id, &trials, elapsed, &mut cache) else {
                         return Ok(Ending { trials, reason: None, cache });
                     };
                     self.journal
@@ -173,6 +173,7 @@ impl Sweep<'_> {
         ask: &Ask,
         id: u32,
         trials: &[Trial],
+        elapsed: Duration,
         cache: &mut CacheUse,
     ) -> Option<Trial> {
         let work = &self.plan.protocol.slice;
@@ -185,9 +186,11 @@ impl Sweep<'_> {
                 return Some(reused(found, ask, id, self.session));
             }
         }
+        let budget = self.plan.protocol.budget_ms.map(Duration::from_millis);
+        let left = budget.map(|budget| budget.saturating_sub(elapsed));
         let deadline = Expectation::of(self.plan, trials).map_or_else(
             || first_deadline(self.plan.model.file_bytes),
-            |expected| expected.deadline(&ask.setting, &self.plan.baseline),
+            |expected| expected.deadline(&ask.setting, &self.plan.baseline, left),
         );
         let trial = visit(
             &mut self.bench,

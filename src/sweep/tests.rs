@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use autotune_engine::api::{Bytes, Engine};
+use autotune_engine::api::{Bytes, Engine, Failure, Identity, Job, Run, VariantReport};
 use autotune_engine::sim::{Simulator, VirtualClock, World};
 
 use super::*;
 use crate::knob;
 use crate::measure::{NoSensors, calibrate};
-use crate::model::{Level, ModelCard, Purpose};
+use crate::model::{Level, ModelCard, Purpose, Verdict};
 use crate::plan::{self, Here, Limits, Wish};
 use crate::stats::{Separation, paired_change};
 
@@ -38,16 +38,66 @@ impl Cache for Earlier {
     }
 }
 
+/// What befalls the run of this number, counted from 0 in each session.
+type Fate = fn(&Plan, usize, &Job) -> Option<Failure>;
+
+/// A simulated machine with accidents that no setting is the cause of.
+struct Fateful<'a> {
+    engine: &'a mut Simulator,
+    plan: &'a Plan,
+    fate: Fate,
+    runs: usize,
+}
+
+impl Engine for Fateful<'_> {
+    fn identity(&mut self) -> Result<Identity, Failure> {
+        self.engine.identity()
+    }
+
+    fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure> {
+        self.engine.variants(weight_types)
+    }
+
+    fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
+        self.runs += 1;
+        match (self.fate)(self.plan, self.runs - 1, job) {
+            None => self.engine.run(job, deadline),
+            Some(failure) => {
+                if let Failure::TimedOut { .. } = failure {
+                    self.engine.clock().advance(deadline);
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+fn killed() -> Failure {
+    let reason = "killed by SIGKILL from outside".to_owned();
+    Failure::Crashed { signal: Some(9), exit_code: None, reason, log: Vec::new() }
+}
+
+fn late() -> Failure {
+    Failure::TimedOut { deadline_ms: 1, log: Vec::new() }
+}
+
+fn out_of_memory() -> Failure {
+    Failure::OutOfMemory { reason: "the worker was killed".into(), log: Vec::new() }
+}
+
 struct Lab {
     engine: Simulator,
     clock: VirtualClock,
     plan: Plan,
+    fate: Fate,
 }
 
 fn world(name: &str) -> World {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/worlds");
     World::read(&folder.join(name).with_extension("toml")).unwrap()
 }
+
+const ENDLESS: Limits = Limits { budget: None, max_trials: None };
 
 fn minutes(count: u64) -> Limits {
     Limits { budget: Some(Duration::from_secs(60 * count)), max_trials: None }
@@ -67,7 +117,7 @@ fn lab(world: World, seed: u64, limits: Limits) -> Lab {
         gpu_memory: None,
     };
     let plan = planned(&mut engine, &clock, &card, here, limits, seed);
-    Lab { engine, clock, plan }
+    Lab { engine, clock, plan, fate: |_, _, _| None }
 }
 
 fn planned(
@@ -102,11 +152,13 @@ impl Lab {
     fn sweep(&mut self, trials: Vec<Trial>, stop_at: usize, cache: Option<&mut Earlier>) -> Ending {
         let done = std::cell::Cell::new(trials.len());
         let mut journal = Notes::default();
+        let mut engine =
+            Fateful { engine: &mut self.engine, plan: &self.plan, fate: self.fate, runs: 0 };
         let ending = Sweep {
             plan: &self.plan,
             session: next_session(&trials),
             bench: Bench {
-                engine: &mut self.engine,
+                engine: &mut engine,
                 clock: &self.clock,
                 sensors: &mut NoSensors,
                 model: Path::new("m.gguf"),
@@ -237,7 +289,9 @@ fn a_sweep_survives_what_dies_and_never_tries_it_again() {
     assert!(!failed.is_empty(), "the world is made to fail");
     for trial in &failed {
         let tries = ending.trials.iter().filter(|other| other.asked == trial.asked).count();
-        assert_eq!(tries, 1, "{:?}", trial.asked);
+        // What never answers may have been held up by something else, once.
+        let most = if trial.outcome.may_be_accident() { Outcome::ACCIDENTS } else { 1 };
+        assert!(tries <= most, "{tries} tries of {:?}", trial.asked);
     }
     assert!(winner(&lab.plan, &ending.trials).is_some());
 }
@@ -265,7 +319,18 @@ fn a_killed_sweep_goes_on_where_it_stopped() {
         if cut {
             assert_eq!(keys.remove(kill_at), whole[kill_at - 1]);
         }
-        assert_eq!(keys, whole, "killed at {kill_at}");
+        let mut rest = whole[kill_at..].to_vec();
+        let confirms = rest.first().is_none_or(|next| next.0 == Purpose::Confirm);
+        if kill_at > 0 && !confirms {
+            // The new session has its own visit to the baseline, which may be one due anyway.
+            let begin = keys.remove(kill_at);
+            assert_eq!((begin.0, begin.1, &begin.2), (rest[0].0, rest[0].1, &whole[0].2));
+            if let Some(due) = rest.iter().position(|key| *key == begin) {
+                rest.remove(due);
+            }
+        }
+        assert_eq!(keys[..kill_at], whole[..kill_at]);
+        assert_eq!(keys[kill_at..], rest, "killed at {kill_at}");
     }
 }
 
@@ -329,4 +394,156 @@ fn what_auto_turned_out_to_be_is_not_tried_again() {
     let after_first = |trial: &&Trial| trial.id > 5;
     assert_eq!(trials.iter().filter(on).filter(after_first).count(), 0);
     assert!(trials.iter().any(|trial| off(&trial)));
+}
+
+/// The settings that were measured at least once.
+fn measured(trials: &[Trial]) -> Vec<&Setting> {
+    let ran = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
+    trials.iter().filter(ran).map(|trial| &trial.asked).collect()
+}
+
+#[test]
+fn one_killed_worker_does_not_end_the_search() {
+    let fates: [Fate; 3] = [
+        |_, run, _| (run == 2).then(killed),
+        |_, run, _| (run == 2).then(late),
+        |_, run, _| (run == 2).then(out_of_memory),
+    ];
+    for fate in fates {
+        let mut lab = lab(world("quiet-8c"), 1, ENDLESS);
+        lab.fate = fate;
+        let ending = lab.full();
+        let lost: Vec<&Trial> =
+            ending.trials.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).collect();
+        let [lost] = lost[..] else { panic!("{lost:?}") };
+        let kind = lost.outcome.kind();
+        let measured = measured(&ending.trials);
+        for axis in lab.plan.axes.iter().filter(|axis| axis.knob.starts_with("threads")) {
+            for level in &axis.levels {
+                let setting = knob::apply(axis, &lab.plan.baseline, level).unwrap();
+                let gone = setting == lost.asked && kind == "out-of-memory";
+                assert!(gone || measured.contains(&&setting), "{} {level}: {kind}", axis.knob);
+            }
+        }
+        assert!(called_faster(&lab.plan, &ending.trials), "{kind}: {:?}", ending.reason);
+    }
+}
+
+#[test]
+fn what_fails_by_accident_twice_is_left_alone() {
+    let mut lab = lab(world("quiet-8c"), 1, ENDLESS);
+    lab.fate =
+        |plan, _, job| (job.setting.threads.threads != plan.baseline.threads.threads).then(late);
+    let ending = lab.full();
+    let axis = lab.plan.axes.iter().find(|axis| axis.knob == "threads").unwrap();
+    for level in &axis.levels {
+        let setting = knob::apply(axis, &lab.plan.baseline, level).unwrap();
+        let tries = ending.trials.iter().filter(|trial| trial.asked == setting).count();
+        assert!(setting == lab.plan.baseline || tries == Outcome::ACCIDENTS, "{level}: {tries}");
+    }
+}
+
+#[test]
+fn a_pair_with_a_time_out_is_dropped_and_the_confirmation_goes_on() {
+    let confirmed = |trials: &[Trial]| {
+        let pairs = trials.iter().filter(|trial| trial.purpose == Purpose::Confirm);
+        pairs.map(|trial| trial.outcome.kind()).collect::<Vec<_>>()
+    };
+    let mut lab = lab(world("quiet-8c"), 1, minutes(15));
+    let before = lab.full().trials.iter().take_while(|it| it.purpose != Purpose::Confirm).count();
+    let mut lab = self::lab(world("quiet-8c"), 1, minutes(15));
+    let first = lab.sweep(Vec::new(), before, None).trials;
+    // The first visit of the confirmation is one to the winner.
+    lab.fate = |_, run, _| (run == 0).then(late);
+    let ending = lab.sweep(first.clone(), usize::MAX, None);
+    assert_eq!(confirmed(&ending.trials)[..2], ["timed-out", "measured"]);
+    assert_eq!(ending.reason, Some(Reason::Settled));
+    assert!(called_faster(&lab.plan, &ending.trials));
+    let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
+    assert!(matches!(found.verdict, Verdict::Confirmed { .. }), "{:?}", found.verdict);
+    lab.fate = |plan, _, job| (job.setting != plan.baseline).then(late);
+    let ending = lab.sweep(first, usize::MAX, None);
+    assert_eq!(confirmed(&ending.trials).iter().filter(|kind| **kind == "timed-out").count(), 2);
+    assert_eq!(ending.reason, Some(Reason::WinnerFailed));
+    let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
+    assert!(matches!(found.verdict, Verdict::Unconfirmed { .. }), "{:?}", found.verdict);
+}
+
+#[test]
+fn a_baseline_that_ran_before_may_fail_at_first() {
+    let mut lab = lab(world("quiet-8c"), 1, minutes(15));
+    lab.fate = |_, run, _| (run == 0).then(killed);
+    let ending = lab.full();
+    assert_eq!(ending.trials[0].asked, lab.plan.baseline);
+    assert!(called_faster(&lab.plan, &ending.trials), "{:?}", ending.reason);
+    lab.fate = |plan, _, job| (job.setting == plan.baseline).then(killed);
+    assert_eq!(lab.full().reason, Some(Reason::BaselineFailed));
+}
+
+#[test]
+fn a_sweep_begins_with_the_baseline() {
+    for seed in 0..20 {
+        let limits = Limits { budget: None, max_trials: Some(2) };
+        let mut lab = lab(world("quiet-8c"), seed, limits);
+        assert_eq!(lab.full().trials[0].asked, lab.plan.baseline, "seed {seed}");
+    }
+}
+
+#[test]
+fn another_day_is_no_gain() {
+    // Nothing differs on this machine, but it is three times as fast when the sweep goes on.
+    let mut day = world("flat");
+    (day.noise.sample_sd, day.noise.drift_sd, day.noise.token_sd) = (0.0, 0.0, 0.0);
+    let mut next_day = day.clone();
+    next_day.machine.core_flops *= 3.0;
+    next_day.machine.core_bandwidth_bytes_per_s *= 3.0;
+    next_day.machine.bandwidth_bytes_per_s *= 3.0;
+    for kill_at in 1..10 {
+        let mut slow = lab(day.clone(), 1, ENDLESS);
+        let first = slow.sweep(Vec::new(), kill_at, None).trials;
+        let mut fast = lab(next_day.clone(), 2, ENDLESS);
+        fast.plan = slow.plan.clone();
+        let trials = fast.sweep(first, usize::MAX, None).trials;
+        assert_eq!(trials[kill_at].asked, fast.plan.baseline);
+        // Only what looked better than the baseline is combined.
+        let combined = trials.iter().filter(|trial| trial.purpose == Purpose::Combine).count();
+        assert_eq!(combined, 0, "killed at {kill_at}");
+    }
+}
+
+#[test]
+fn a_search_that_finds_nothing_uses_its_whole_budget() {
+    let (mut kept, mut cut) = (0, 0);
+    for seed in 0..20 {
+        let mut lab = lab(world("noisy-2c-vm"), seed, minutes(1));
+        let ending = lab.full();
+        let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
+        let seen = |setting: &Setting| ending.trials.iter().any(|it| it.asked == *setting);
+        let mut levels = lab.plan.axes.iter().flat_map(|axis| {
+            axis.levels.iter().filter_map(|level| knob::apply(axis, &lab.plan.baseline, level))
+        });
+        let on = |setting: &Setting| setting.context.flash_attention.word() == "on";
+        let all = levels.all(|setting| seen(&setting) || on(&setting));
+        match (ending.reason, found.verdict) {
+            (Some(Reason::KeepBaseline), _) => assert!(all, "seed {seed}: a level is missing"),
+            (_, Verdict::KeepBaseline) => assert!(all, "seed {seed}: a level was not tried"),
+            (Some(Reason::Budget), _) => {
+                let spent = spent(&lab.plan, &ending.trials).as_secs();
+                assert!(spent > 45, "seed {seed}: ended after {spent} s");
+                cut += 1;
+            }
+            _ => {}
+        }
+        kept += usize::from(all);
+    }
+    assert!(kept + cut > 0);
+}
+
+#[test]
+fn a_setting_that_hangs_does_not_take_much_more_than_the_budget() {
+    let mut lab = lab(world("quiet-8c"), 1, minutes(1));
+    lab.fate = |plan, _, job| (job.setting != plan.baseline).then(late);
+    let ending = lab.full();
+    let over = spent(&lab.plan, &ending.trials).saturating_sub(Duration::from_secs(60));
+    assert!(over < Duration::from_secs(25), "{over:?} too long");
 }
