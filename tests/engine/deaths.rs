@@ -51,10 +51,11 @@ fn a_worker_that_crashes_in_the_middle_of_a_job_names_its_signal() {
 }
 
 #[test]
-fn a_worker_that_is_killed_points_at_memory() {
+fn a_worker_that_is_killed_from_outside_is_not_called_out_of_memory() {
     let mut bench = Bench::new();
     let failure = strike(&mut bench, Signal::KILL, PATIENCE);
-    assert!(matches!(failure, Failure::OutOfMemory { .. }), "{failure}");
+    assert!(matches!(failure, Failure::Crashed { signal: Some(9), .. }), "{failure}");
+    assert!(failure.to_string().contains("from outside"), "{failure}");
     goes_on(&mut bench);
 }
 
