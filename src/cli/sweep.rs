@@ -257,7 +257,7 @@ fn planned(
     let variants = place.engine.variants(&types).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
-    let (baseline, _) = plan::baseline(&place.here, &resolved.workload, &variants);
+    let (baseline, _) = plan::baseline(&place.card, &place.here, &resolved.workload, &variants);
     if !arguments.force {
         plan::check_memory(&place.card, &baseline, &place.here).map_err(|error| {
             Stop::from_error(Exit::Usage, &error)

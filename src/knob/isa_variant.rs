@@ -1,6 +1,6 @@
 //! The build variant of the CPU code.
 
-use autotune_engine::api::{Setting, VariantVerdict};
+use autotune_engine::api::{Setting, VariantFault, VariantVerdict};
 
 use super::{ActsOn, Ground, Knob, Offer, Tool, WrongLevel};
 use crate::model::{Level, Scope};
@@ -53,7 +53,10 @@ impl Knob for IsaVariantKnob {
                 VariantVerdict::Unsupported => {
                     offer.reject(self, Some(level), "the processor lacks instructions it needs");
                 }
-                VariantVerdict::Failed { reason } => {
+                VariantVerdict::Failed { fault: VariantFault::Untested, reason } => {
+                    offer.reject(self, Some(level), format!("could not be tested: {reason}"));
+                }
+                VariantVerdict::Failed { reason, .. } => {
                     offer.reject(self, Some(level), format!("failed its self-test: {reason}"));
                 }
             }

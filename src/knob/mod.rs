@@ -164,7 +164,7 @@ fn count(knob: &'static str, level: &Level) -> Result<u32, WrongLevel> {
 #[cfg(test)]
 pub(crate) mod tests {
     use autotune_engine::api::{
-        ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, VariantVerdict,
+        ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, VariantFault, VariantVerdict,
     };
 
     use super::*;
@@ -186,7 +186,10 @@ pub(crate) mod tests {
             report(
                 "sapphirerapids",
                 700,
-                VariantVerdict::Failed { reason: "SIGILL in the self-test".into() },
+                VariantVerdict::Failed {
+                    fault: VariantFault::Crashed,
+                    reason: "SIGILL in the self-test".into(),
+                },
             ),
             report("icelake", 500, VariantVerdict::Usable),
             report("haswell", 60, VariantVerdict::Usable),

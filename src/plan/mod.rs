@@ -109,7 +109,7 @@ pub fn check_variants(variants: &[VariantReport]) -> Result<(), PlanError> {
         return Ok(());
     }
     let reasons = variants.iter().map(|variant| match &variant.verdict {
-        Failed { reason } => format!("`{}` failed its self-test: {reason}", variant.name),
+        Failed { reason, .. } => format!("`{}` failed its self-test: {reason}", variant.name),
         Unsupported | Usable => format!("`{}` is not for this processor", variant.name),
     });
     Err(PlanError::NoVariant { reason: reasons.collect::<Vec<_>>().join("; ") })
@@ -118,7 +118,8 @@ pub fn check_variants(variants: &[VariantReport]) -> Result<(), PlanError> {
 /// Makes the plan. The same wish always gives the same plan.
 #[must_use]
 pub fn plan(wish: Wish<'_>) -> Plan {
-    let (baseline, mut baseline_notes) = baseline(&wish.here, &wish.workload, &wish.variants);
+    let (baseline, mut baseline_notes) =
+        baseline(wish.model, &wish.here, &wish.workload, &wish.variants);
     let guess = Rates::guess(wish.model);
     let rates = wish.calibration.map_or(guess, |measured| Rates::measured(&measured, guess));
     let slice = slice::slice(&wish.workload, rates, Targets::under(wish.limits.budget));
@@ -162,7 +163,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
 pub(crate) mod tests {
     use std::time::Duration;
 
-    use autotune_engine::api::{Threading, VariantVerdict, Work};
+    use autotune_engine::api::{Threading, VariantFault, VariantVerdict, Work};
 
     use super::*;
     use crate::knob;
@@ -208,11 +209,15 @@ pub(crate) mod tests {
         built_in().remove(0)
     }
 
+    pub(crate) fn crashed(reason: &str) -> VariantVerdict {
+        VariantVerdict::Failed { fault: VariantFault::Crashed, reason: reason.into() }
+    }
+
     pub(crate) fn variants() -> Vec<VariantReport> {
         let report =
             |name: &str, score, verdict| VariantReport { name: name.into(), score, verdict };
         vec![
-            report("sapphirerapids", 9, VariantVerdict::Failed { reason: "SIGILL".into() }),
+            report("sapphirerapids", 9, crashed("SIGILL")),
             report("icelake", 5, VariantVerdict::Usable),
             report("haswell", 3, VariantVerdict::Usable),
         ]
@@ -276,7 +281,7 @@ pub(crate) mod tests {
     #[test]
     fn a_model_larger_than_memory_is_refused_with_the_sum() {
         let (mut card, here) = (card(), here());
-        let baseline = baseline(&here, &chat(), &variants()).0;
+        let baseline = baseline(&card, &here, &chat(), &variants()).0;
         assert_eq!(check_memory(&card, &baseline, &here), Ok(()));
         card.file_bytes = Bytes(40 << 30);
         let error = check_memory(&card, &baseline, &here).unwrap_err().to_string();

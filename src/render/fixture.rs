@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use autotune_engine::api::{
     BufferUse, Bytes, ContextSetting, Failure, FlashAttention, GpuLayers, Identity, LoadSetting,
     MemoryUse, ModelFacts, ProcessSetting, Run, Sample, Setting, ThreadSetting, Threading, Toggle,
-    Transition, VariantReport, VariantVerdict, Work,
+    Transition, VariantFault, VariantReport, VariantVerdict, Work,
 };
 use serde_json::{Value, json};
 
@@ -151,7 +151,11 @@ fn model() -> ModelCard {
 fn variants() -> Vec<VariantReport> {
     let report = |name: &str, score, verdict| VariantReport { name: name.into(), score, verdict };
     vec![
-        report("sapphirerapids", 127, VariantVerdict::Failed { reason: "SIGILL".into() }),
+        report(
+            "sapphirerapids",
+            127,
+            VariantVerdict::Failed { fault: VariantFault::Crashed, reason: "SIGILL".into() },
+        ),
         report("icelake", 63, VariantVerdict::Usable),
         report("haswell", 15, VariantVerdict::Usable),
         report("zen4", 0, VariantVerdict::Unsupported),

@@ -316,7 +316,7 @@ fn engine(machine: &Machine) -> Group {
     let usable = named(|verdict| *verdict == VariantVerdict::Usable);
     group.rows.push(("usable".to_owned(), if usable.is_empty() { "none".into() } else { usable }));
     for variant in &report.variants {
-        if let VariantVerdict::Failed { reason } = &variant.verdict {
+        if let VariantVerdict::Failed { reason, .. } = &variant.verdict {
             group.rows.push(("fails".to_owned(), clean(&format!("{}: {reason}", variant.name))));
         }
     }

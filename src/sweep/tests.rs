@@ -130,7 +130,7 @@ fn planned(
 ) -> Plan {
     let workload = plan::built_in().remove(0);
     let variants = engine.variants(&[]).unwrap();
-    let baseline = plan::baseline(&here, &workload, &variants).0;
+    let baseline = plan::baseline(card, &here, &workload, &variants).0;
     let look = plan::first_look(&workload);
     let identity = engine.identity().unwrap();
     let mut bench = Bench { engine, clock, sensors: &mut NoSensors, model: &card.path };

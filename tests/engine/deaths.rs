@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use autotune_engine::api::{Engine, Failure, Job};
+use autotune_engine::api::{Engine, Failure, Job, VariantFault, VariantVerdict};
 use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 use rustix::process::{Signal, kill_process};
 
@@ -51,10 +51,11 @@ fn a_worker_that_crashes_in_the_middle_of_a_job_names_its_signal() {
 }
 
 #[test]
-fn a_worker_that_is_killed_points_at_memory() {
+fn a_worker_that_is_killed_from_outside_is_not_called_out_of_memory() {
     let mut bench = Bench::new();
     let failure = strike(&mut bench, Signal::KILL, PATIENCE);
-    assert!(matches!(failure, Failure::OutOfMemory { .. }), "{failure}");
+    assert!(matches!(failure, Failure::Crashed { signal: Some(9), .. }), "{failure}");
+    assert!(failure.to_string().contains("from outside"), "{failure}");
     goes_on(&mut bench);
 }
 
@@ -159,4 +160,75 @@ fn whatever_is_not_the_protocol_is_a_crash() {
 fn an_answer_to_another_question_is_refused() {
     let failure = impostor("read question; echo '{\"id\":1,\"answer\":{\"Ok\":\"started\"}}'");
     assert!(matches!(failure, Failure::Refused { .. }), "{failure}");
+}
+
+/// An engine whose workers are this shell script. `$folder` is a folder of its own.
+fn scripted(bench: &Bench, script: &str, resident: usize) -> WorkerEngine {
+    let program = bench.file("scripted");
+    let folder = bench.file("");
+    let text = format!("#!/bin/sh\nfolder='{}'\n{script}\n", folder.display());
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    WorkerEngine::new(&program, WorkerOptions { resident, ..WorkerOptions::default() })
+}
+
+#[test]
+fn a_self_test_that_somebody_ended_is_repeated_and_a_crash_is_not() {
+    let bench = Bench::new();
+    let script = r#"
+read question
+echo x >> "$folder/asked"
+answer() { echo "{\"id\":1,\"answer\":{\"Ok\":$1}}"; }
+case "$question" in
+*scores*) answer '{"scores":[["struck",4],["dies",3],["hopeless",2],["fine",1]]}' ;;
+*struck*) [ -e "$folder/once" ] || { : > "$folder/once"; kill -KILL $$; }
+    answer '{"self-test":{"verdict":"usable"}}' ;;
+*dies*) kill -ILL $$ ;;
+*hopeless*) exit 3 ;;
+*) answer '{"self-test":{"verdict":"usable"}}' ;;
+esac"#;
+    let mut engine = scripted(&bench, script, 1);
+    let reports = engine.variants(&["F32".to_owned()]).unwrap();
+    let verdicts: Vec<_> = reports
+        .iter()
+        .map(|report| match &report.verdict {
+            VariantVerdict::Failed { fault, .. } => Some(*fault),
+            verdict => (*verdict != VariantVerdict::Usable).then_some(VariantFault::WrongProduct),
+        })
+        .collect();
+    let wanted = [None, Some(VariantFault::Crashed), Some(VariantFault::Untested), None];
+    assert_eq!(verdicts, wanted, "{reports:?}");
+    let asked = fs::read_to_string(bench.file("asked")).unwrap().lines().count();
+    assert_eq!(asked, 1 + 2 + 1 + 2 + 1, "the scores, then each variant once or twice");
+}
+
+#[test]
+fn a_job_that_needed_the_memory_of_others_says_so() {
+    let mut bench = Bench::new();
+    let run = serde_json::to_string(&bench.run(&bench.job())).unwrap();
+    let failure =
+        serde_json::to_string(&Failure::OutOfMemory { reason: "no room".into(), log: Vec::new() })
+            .unwrap();
+    fs::write(bench.file("run"), format!("{{\"id\":2,\"answer\":{{\"Ok\":{{\"run\":{run}}}}}}}\n"))
+        .unwrap();
+    fs::write(bench.file("full"), format!("{{\"id\":2,\"answer\":{{\"Err\":{failure}}}}}\n"))
+        .unwrap();
+    // The second worker finds no memory, the first and the third do.
+    let script = r#"
+echo x >> "$folder/workers"
+number=$(grep -c x "$folder/workers")
+read start; echo '{"id":1,"answer":{"Ok":"started"}}'
+read run; [ "$number" = 2 ] && cat "$folder/full" || cat "$folder/run"
+read nothing"#;
+    let mut engine = scripted(&bench, script, 2);
+    let job = |variant: &str| {
+        let mut job = bench.job();
+        job.setting.process.isa_variant = Some(variant.to_owned());
+        job
+    };
+    let caveats = engine.run(&job("one"), PATIENCE).unwrap().caveats;
+    assert_eq!(caveats, Vec::<String>::new());
+    let caveats = engine.run(&job("other"), PATIENCE).unwrap().caveats;
+    assert!(matches!(&caveats[..], [only] if only.contains("no room")), "{caveats:?}");
+    assert_eq!(engine.worker_ids().count(), 1);
 }

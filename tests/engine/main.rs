@@ -166,7 +166,7 @@ fn a_variant_that_is_called_usable_runs_a_job_and_the_best_of_them_is_the_defaul
             VariantVerdict::Usable => assert!(outcome.is_ok(), "{variant:?}: {outcome:?}"),
             VariantVerdict::Unsupported => assert!(outcome.is_err(), "{variant:?}"),
             // What fails a small product may still survive a small model.
-            VariantVerdict::Failed { reason } => assert!(!reason.is_empty()),
+            VariantVerdict::Failed { reason, .. } => assert!(!reason.is_empty()),
         }
     }
 }
@@ -184,7 +184,7 @@ fn some_variant_multiplies_every_family_of_types_rightly() {
     let variants = bench.engine.variants(&types).unwrap();
     assert!(variants.iter().any(VariantReport::usable), "{variants:#?}");
     for variant in &variants {
-        if let VariantVerdict::Failed { reason } = &variant.verdict {
+        if let VariantVerdict::Failed { reason, .. } = &variant.verdict {
             // A crash is the machine's matter; a wrong product or tolerance is ours.
             assert!(reason.contains("died of"), "{}: {reason}", variant.name);
         }

@@ -51,11 +51,27 @@ pub enum VariantVerdict {
     Usable,
     /// The processor does not announce what the variant needs.
     Unsupported,
-    /// Announced, and yet it crashed, hung or computed wrongly.
+    /// Announced, and yet it is not usable.
     Failed {
+        /// In what way.
+        #[serde(default)]
+        fault: VariantFault,
         /// One line: what happened, with the signal where there was one.
         reason: String,
     },
+}
+
+/// In what way a variant failed: only the first two are the variant's own doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariantFault {
+    /// It died of a signal that a program earns itself, such as SIGILL.
+    Crashed,
+    /// Its products were wrong.
+    WrongProduct,
+    /// It hung, was killed from outside, had no memory or could not be started, twice.
+    #[default]
+    Untested,
 }
 
 impl VariantReport {

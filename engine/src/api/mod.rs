@@ -10,7 +10,7 @@ mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
-pub use identity::{Identity, Threading, VariantReport, VariantVerdict};
+pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use setting::{
     ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,

@@ -11,7 +11,7 @@ use super::model::Model;
 use super::{Modules, log, memory, refuse, score, self_test, work};
 use crate::api::{
     ContextSetting, Engine, Failure, GpuLayers, Identity, Job, LoadMode, LoadSetting, MemoryUse,
-    ProcessSetting, Run, Sample, Setting, Transition, VariantReport, VariantVerdict,
+    ProcessSetting, Run, Sample, Setting, Transition, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
@@ -141,7 +141,10 @@ impl Engine for Llama {
             let verdict = match score {
                 0 => VariantVerdict::Unsupported,
                 _ if own.as_ref() == Some(&name) => self_test::verdict(weight_types),
-                _ => VariantVerdict::Failed { reason: "not tried: needs its own process".into() },
+                _ => VariantVerdict::Failed {
+                    fault: VariantFault::Untested,
+                    reason: "not tried: needs its own process".into(),
+                },
             };
             VariantReport { name, score, verdict }
         };

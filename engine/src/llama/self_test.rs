@@ -10,7 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::backend::{Backend, cpu_device};
 use super::product::{COLUMNS, EXPERTS, NoMemory, ROWS, Scene, Shape, buffer_types, length};
 use super::text;
-use crate::api::{Failure, ProcessSetting, VariantVerdict};
+use crate::api::{Failure, ProcessSetting, VariantFault, VariantVerdict};
 
 /// Rows that differ before they come again: some types take milliseconds to make one. No divisor
 /// of the rows of a matrix, so that no two matrices are equal.
@@ -44,7 +44,13 @@ pub fn self_test(variant: &str, weight_types: &[String]) -> Result<VariantVerdic
 pub(super) fn verdict(weight_types: &[String]) -> VariantVerdict {
     let kinds = weight_types.iter().filter_map(|name| kind(name));
     match kinds.map(test_kind).find_map(Result::err) {
-        Some(fault) => VariantVerdict::Failed { reason: fault.to_string() },
+        Some(fault) => VariantVerdict::Failed {
+            fault: match fault {
+                Fault::Wrong { .. } => VariantFault::WrongProduct,
+                Fault::NotComputed { .. } | Fault::NoMemory(_) => VariantFault::Untested,
+            },
+            reason: fault.to_string(),
+        },
         None => VariantVerdict::Usable,
     }
 }

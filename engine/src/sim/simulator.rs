@@ -9,8 +9,8 @@ use super::truth::Truth;
 use super::world::{Crash, CrashKind, SelfTest, World};
 use crate::api::{
     Bytes, Clock, ContextSetting, Engine, Failure, Identity, Job, LoadSetting, MemoryUse,
-    ModelFacts, ProcessSetting, Run, Sample, Threading, Transition, VariantReport, VariantVerdict,
-    Work,
+    ModelFacts, ProcessSetting, Run, Sample, Threading, Transition, VariantFault, VariantReport,
+    VariantVerdict, Work,
 };
 
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
@@ -193,6 +193,7 @@ impl Engine for Simulator {
                 SelfTest::Usable => VariantVerdict::Usable,
                 SelfTest::Unsupported => VariantVerdict::Unsupported,
                 SelfTest::Failed => VariantVerdict::Failed {
+                    fault: VariantFault::Crashed,
                     reason: format!("the self-test died of signal {}", variant.signal),
                 },
             },

@@ -34,6 +34,11 @@ impl Canceller {
         !state.cancelled
     }
 
+    /// Whether there was a [`Self::cancel`].
+    pub(super) fn cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
+use super::wait;
 use crate::api::{
-    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantReport, VariantVerdict,
+    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
+    VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
@@ -116,7 +118,9 @@ impl WorkerEngine {
             }
             match self.verdict(&variant, &weight_types)? {
                 VariantVerdict::Usable => return Ok(variant),
-                VariantVerdict::Failed { reason } => reasons.push(format!("{variant}: {reason}")),
+                VariantVerdict::Failed { reason, .. } => {
+                    reasons.push(format!("{variant}: {reason}"))
+                }
                 VariantVerdict::Unsupported => {}
             }
         }
@@ -170,14 +174,27 @@ impl WorkerEngine {
         if let Some(verdict) = self.verdicts.get(&key) {
             return Ok(verdict.clone());
         }
-        let ask = Ask::SelfTest { variant: key.0.clone(), weight_types: key.1.clone() };
-        let verdict = match self.once(ask) {
-            Ok(Answer::SelfTest(verdict)) => verdict,
-            Ok(other) => return Err(mismatch(&other)),
-            Err(failure) => VariantVerdict::Failed { reason: failure.to_string() },
-        };
+        let mut verdict = self.self_test(&key)?;
+        if matches!(verdict, VariantVerdict::Failed { fault: VariantFault::Untested, .. }) {
+            // The machine's mood, not the variant's: a full process table, a long stall.
+            verdict = self.self_test(&key)?;
+        }
         self.verdicts.insert(key, verdict.clone());
         Ok(verdict)
+    }
+
+    /// Tries a variant once. An error is one of this engine, not of the variant.
+    fn self_test(&self, key: &(String, Vec<String>)) -> Result<VariantVerdict, Failure> {
+        let ask = Ask::SelfTest { variant: key.0.clone(), weight_types: key.1.clone() };
+        match self.once(ask) {
+            Ok(Answer::SelfTest(verdict)) => Ok(verdict),
+            Ok(other) => Err(mismatch(&other)),
+            Err(failure) if self.canceller.cancelled() => Err(failure),
+            Err(failure) => Ok(VariantVerdict::Failed {
+                fault: wait::variant_fault(&failure),
+                reason: failure.to_string(),
+            }),
+        }
     }
 
     /// Asks a process that ends with the answer.
@@ -264,10 +281,17 @@ impl Engine for WorkerEngine {
         }
         let first = self.attempt(&job, deadline.saturating_sub(started.elapsed()));
         match first {
-            Err(Failure::OutOfMemory { .. }) if !self.others(&job).is_empty() => {
+            Err(Failure::OutOfMemory { reason, .. }) if !self.others(&job).is_empty() => {
                 // The memory may be that of a model that waits for its turn.
                 self.residents.clear();
-                self.attempt(&job, deadline.saturating_sub(started.elapsed()))
+                let mut second = self.attempt(&job, deadline.saturating_sub(started.elapsed()));
+                if let Ok(run) = &mut second {
+                    run.caveats.push(format!(
+                        "it ran only after other loaded models were freed; before that it was out \
+                         of memory: {reason}"
+                    ));
+                }
+                second
             }
             Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
             other => other,

@@ -8,6 +8,7 @@
 mod cancel;
 mod child;
 mod engine;
+mod oom;
 mod process;
 mod protocol;
 mod ring;

@@ -9,9 +9,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::cancel::Canceller;
+use super::oom::Kills;
 use super::protocol::{self, Answer, Ask, LineError, Reply, Request};
 use super::ring::Ring;
 use super::wait;
@@ -44,7 +45,9 @@ pub(super) struct Process {
     log: Ring,
     log_reader: Option<JoinHandle<()>>,
     next_id: u64,
-    /// The wait status, once there is one.
+    /// The kernel's kills for memory when it was last known to live.
+    kills: Kills,
+    /// The wait status, once there is one. From then on its process id may be another's.
     ended: Option<ExitStatus>,
 }
 
@@ -74,6 +77,7 @@ impl Process {
             log,
             log_reader,
             next_id: 1,
+            kills: Kills::now(),
             ended: None,
         })
     }
@@ -109,7 +113,10 @@ impl Process {
             return Err(Failure::refused("the job was cancelled"));
         }
         match self.events.recv_timeout(deadline.saturating_sub(started.elapsed())) {
-            Ok(Event::Line(Ok(Some(reply)))) if reply.id == id => reply.answer,
+            Ok(Event::Line(Ok(Some(reply)))) if reply.id == id => {
+                self.kills = Kills::now();
+                reply.answer
+            }
             Ok(Event::Line(Ok(Some(reply)))) => {
                 Err(self.babbles(&format!("answer {} to {id}", reply.id)))
             }
@@ -135,18 +142,31 @@ impl Process {
         let since = Instant::now();
         // With its input closed, an orderly worker ends by itself.
         self.input = None;
-        while self.ended.is_none() && since.elapsed() < PATIENCE {
-            match self.child.try_wait() {
-                Ok(Some(status)) => self.ended = Some(status),
-                _ => thread::sleep(Duration::from_millis(2)),
+        while self.ended.is_none() && !self.has_exited() {
+            if since.elapsed() > PATIENCE {
+                return self.babbles("the worker closed its output and stayed");
             }
+            thread::sleep(Duration::from_millis(2));
         }
-        let Some(status) = self.ended else {
-            return self.babbles("the worker closed its output and stayed");
-        };
         // Nothing of its group is wanted either; and then the last words are all there.
         self.kill();
-        wait::failure(status, self.log(LOG_LINES))
+        let killed_for_memory = Kills::now().rose_since(self.kills);
+        match self.ended {
+            Some(status) => wait::failure(status, killed_for_memory, self.log(LOG_LINES)),
+            None => self.babbles("how the worker ended cannot be known"),
+        }
+    }
+
+    /// Whether it has exited; its process id stays its own until [`Self::kill`] reaps it.
+    fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = self.group().map(|pid| waitid(WaitId::Pid(pid), options));
+        matches!(status, Some(Ok(Some(_))))
+    }
+
+    /// Its process group, which has the number of its process.
+    fn group(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     /// It speaks, but not the protocol: it is ended.
@@ -160,13 +180,14 @@ impl Process {
         }
     }
 
-    /// Ends it and whatever it has started.
+    /// Ends it and whatever it has started. Once it is reaped nothing is signalled any more: the
+    /// number of its group may be somebody else's.
     pub(super) fn kill(&mut self) {
         self.input = None;
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
         if self.ended.is_none() {
+            if let Some(group) = self.group() {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             let _ = self.child.kill();
             self.ended = self.child.wait().ok();
         }
@@ -194,4 +215,22 @@ fn pass_on(output: impl Read + Send + 'static, sender: Sender<Event>) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_reaped_is_left_alone() {
+        let mut process =
+            Process::start(Path::new("/bin/sh"), &[], &Canceller::default()).expect("a shell");
+        // The shell cannot open the script `worker` and ends with an error.
+        let failure = process.ask(Ask::Scores, Duration::from_secs(20)).unwrap_err();
+        assert!(matches!(failure, Failure::Crashed { exit_code: Some(_), .. }), "{failure}");
+        let ended = process.ended;
+        assert!(ended.is_some() && !process.has_exited(), "it is reaped: nothing to wait for");
+        process.kill();
+        assert_eq!(process.ended, ended);
+    }
 }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use rustix::process::Signal;
 
 use super::ABORT_MARK;
-use crate::api::Failure;
+use crate::api::{Failure, VariantFault};
 
 /// Names of the signals that end programs.
 const SIGNALS: [(Signal, &str); 14] = [
@@ -26,14 +26,22 @@ const SIGNALS: [(Signal, &str); 14] = [
     (Signal::SYS, "SIGSYS"),
 ];
 
-/// What the end of a worker that nobody ended means.
-pub(super) fn failure(status: ExitStatus, log: Vec<String>) -> Failure {
+/// What the end of a worker that nobody here ended means. `killed_for_memory`: whether the kernel
+/// has killed some process for memory meanwhile; without that, who sent SIGKILL is unknown.
+pub(super) fn failure(status: ExitStatus, killed_for_memory: bool, log: Vec<String>) -> Failure {
     let said = log.iter().rev().find_map(|line| line.strip_prefix(ABORT_MARK));
     let said = said.map(|words| format!(": {words}")).unwrap_or_default();
     match status.signal() {
-        Some(signal) if signal == Signal::KILL.as_raw() => Failure::OutOfMemory {
-            reason: "the worker was ended by SIGKILL, most likely by the system for its memory"
-                .into(),
+        Some(signal) if signal == Signal::KILL.as_raw() && killed_for_memory => {
+            Failure::OutOfMemory {
+                reason: "the worker was ended by SIGKILL while the kernel killed for memory".into(),
+                log,
+            }
+        }
+        Some(signal) if signal == Signal::KILL.as_raw() => Failure::Crashed {
+            signal: Some(signal),
+            exit_code: None,
+            reason: "the worker was killed by SIGKILL from outside, or for memory".into(),
             log,
         },
         Some(signal) => Failure::Crashed {
@@ -55,6 +63,22 @@ pub(super) fn failure(status: ExitStatus, log: Vec<String>) -> Failure {
     }
 }
 
+/// Signals that a program earns itself; others are sent to it.
+const EARNED: [Signal; 7] =
+    [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV, Signal::SYS];
+
+/// What a self-test that ended so tells of the variant.
+pub(super) fn variant_fault(failure: &Failure) -> VariantFault {
+    match failure {
+        Failure::Crashed { signal: Some(signal), .. }
+            if EARNED.iter().any(|earned| earned.as_raw() == *signal) =>
+        {
+            VariantFault::Crashed
+        }
+        _ => VariantFault::Untested,
+    }
+}
+
 fn name(signal: i32) -> String {
     SIGNALS
         .iter()
@@ -69,26 +93,33 @@ mod tests {
     #[test]
     fn a_signal_has_its_name_and_an_abort_its_words() {
         let log = vec!["loading".to_owned(), format!("{ABORT_MARK}a.c:1: x failed")];
-        let Failure::Crashed { signal, reason, .. } = failure(ExitStatus::from_raw(6), log) else {
+        let Failure::Crashed { signal, reason, .. } = failure(ExitStatus::from_raw(6), false, log)
+        else {
             panic!("an abort is a crash")
         };
         assert_eq!(signal, Some(6));
         assert_eq!(reason, "the worker died of SIGABRT: a.c:1: x failed");
-        let Failure::Crashed { reason, .. } = failure(ExitStatus::from_raw(11), Vec::new()) else {
+        // Even while somebody else runs out of memory.
+        let failure = failure(ExitStatus::from_raw(11), true, Vec::new());
+        let Failure::Crashed { reason, .. } = failure else {
             panic!("a segmentation fault is a crash")
         };
         assert_eq!(reason, "the worker died of SIGSEGV");
     }
 
     #[test]
-    fn a_kill_that_nobody_here_sent_points_at_memory() {
-        let failure = failure(ExitStatus::from_raw(9), Vec::new());
-        assert!(matches!(failure, Failure::OutOfMemory { .. }));
+    fn a_kill_is_for_memory_only_where_the_kernel_says_so() {
+        let killed = |for_memory| failure(ExitStatus::from_raw(9), for_memory, Vec::new());
+        assert!(matches!(killed(true), Failure::OutOfMemory { .. }));
+        let Failure::Crashed { signal: Some(9), reason, .. } = killed(false) else {
+            panic!("a kill by somebody is a crash")
+        };
+        assert!(reason.contains("SIGKILL from outside"), "{reason}");
     }
 
     #[test]
     fn an_exit_code_is_told() {
-        let failure = failure(ExitStatus::from_raw(3 << 8), Vec::new());
+        let failure = failure(ExitStatus::from_raw(3 << 8), false, Vec::new());
         assert!(matches!(failure, Failure::Crashed { exit_code: Some(3), .. }));
     }
 }

@@ -1,6 +1,6 @@
 //! What to do with the result. Every line follows from the evidence by a rule below.
 
-use autotune_engine::api::{GpuLayers, VariantVerdict};
+use autotune_engine::api::{GpuLayers, VariantFault, VariantVerdict};
 
 use crate::knob::Tool;
 use crate::model::Verdict;
@@ -34,8 +34,11 @@ pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
             }
         }
     }
-    let crashed = plan.variants.iter().find(|v| matches!(v.verdict, VariantVerdict::Failed { .. }));
-    if let Some(variant) = crashed {
+    let failed = plan.variants.iter().find(|variant| {
+        let VariantVerdict::Failed { fault, .. } = &variant.verdict else { return false };
+        *fault != VariantFault::Untested
+    });
+    if let Some(variant) = failed {
         items.push(item(
             "Quick",
             format!(

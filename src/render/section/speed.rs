@@ -112,7 +112,7 @@ pub(super) fn variants(evidence: Evidence<'_>) -> SectionView {
         let (verdict, tone) = match &variant.verdict {
             V::Usable => ("usable".to_owned(), None),
             V::Unsupported => ("not supported by this processor".to_owned(), None),
-            V::Failed { reason } => (format!("failed: {reason}"), Some(Tone::Worse)),
+            V::Failed { reason, .. } => (format!("failed: {reason}"), Some(Tone::Worse)),
         };
         vec![
             CellView::plain(&variant.name),
