@@ -11,7 +11,7 @@ use crate::model::{Calibration, ModelCard, Workload};
 const MOST_PROMPT: u32 = 2048;
 /// A workload's own prompt is kept as long as it takes at most so many times what a phase should
 /// take: a shorter one would never fill the physical batches that are to be compared.
-const WHOLE_PROMPT: f64 = 2.0;
+const WHOLE_PROMPT: f64 = 1.5;
 /// Generated tokens of a visit at most.
 const MOST_GENERATED: u32 = 256;
 /// Generated tokens of a visit at least: fewer are a time of one token.
@@ -133,7 +133,8 @@ mod tests {
         let whole = Targets::under(None);
         let work = |prefill, decode| slice(&chat(), Rates { prefill, decode }, whole);
         let tokens = |work: Work| (work.prompt_tokens, work.generate_tokens);
-        assert_eq!(tokens(work(150.0, 40.0)), (512, 32));
+        assert_eq!(tokens(work(200.0, 40.0)), (512, 32));
+        assert_eq!(tokens(work(150.0, 40.0)), (256, 32));
         assert_eq!(tokens(work(100.0, 40.0)), (128, 32));
         assert_eq!(tokens(work(9000.0, 900.0)), (512, 256));
         assert_eq!(tokens(work(1.0, 0.1)), (32, 8));
