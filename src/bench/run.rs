@@ -14,7 +14,7 @@ pub struct Session<'a> {
     pub surroundings: Surroundings,
     /// The time of day, RFC 3339 in UTC.
     pub now: &'a dyn Fn() -> String,
-    /// Whether the user wants to stop; asked between tests.
+    /// Whether the user wants to stop; asked before each test and after one that failed.
     pub stopped: &'a dyn Fn() -> bool,
     /// Time one test may take, loading included.
     pub deadline: Duration,
@@ -53,6 +53,10 @@ pub fn run<E>(
         let started_at = (session.now)();
         let job = job(test);
         let outcome = session.engine.run(&job, session.deadline).and_then(|run| valid(test, run));
+        if outcome.is_err() && (session.stopped)() {
+            // Cut short by the user, which says nothing about the test.
+            break;
+        }
         measured += usize::from(outcome.is_ok());
         observe(Event::Finished(&Record {
             test: test.clone(),
@@ -181,15 +185,18 @@ mod tests {
         let grid = Grid { repetitions: 2, pairs: vec![(4, 2)], ..Grid::defaults("m".into(), 1) };
         let mut engine = Fake::new(answers);
         let seen = std::cell::RefCell::new(Vec::new());
+        let asked = std::cell::Cell::new(0);
         let mut session = Session {
             engine: &mut engine,
             surroundings: Surroundings::default(),
             now: &|| "2026-01-02T03:04:05Z".to_owned(),
-            stopped: &|| seen.borrow().len() >= stop_after,
+            stopped: &|| asked.get() >= stop_after,
             deadline: Duration::from_secs(1),
         };
         let measured = run(&mut session, &fake::identity(), &grid.tests().unwrap(), |event| {
-            if let Event::Finished(record) = event {
+            if let Event::Started { number, .. } = event {
+                asked.set(number);
+            } else if let Event::Finished(record) = event {
                 seen.borrow_mut().push(record.outcome_word().to_owned());
             }
             Ok::<_, std::convert::Infallible>(())
@@ -211,6 +218,17 @@ mod tests {
             (seen, measured),
             (["measured", "crashed", "measured"].map(String::from).to_vec(), 2)
         );
+    }
+
+    #[test]
+    fn a_test_that_the_user_cut_short_is_no_record() {
+        let fine = || Ok(fake::run(&[(5, 0), (6, 0)]));
+        let cut = Err(Failure::refused("the job was cancelled"));
+        let (seen, measured) = outcomes(vec![fine(), cut, fine()], 2);
+        assert_eq!((seen, measured), (vec!["measured".to_owned()], 1));
+        // One that ended well before it heard of the wish is kept.
+        let (seen, measured) = outcomes(vec![fine(), fine(), fine()], 2);
+        assert_eq!((seen.len(), measured), (2, 2));
     }
 
     #[test]

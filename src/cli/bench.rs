@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
+use autotune_engine::worker::Canceller;
 use clap::Args;
 
 use super::engine::{self, EngineChoice};
@@ -137,17 +138,26 @@ struct Tools<'a> {
     cores: u32,
     /// What the records say of the machine.
     surroundings: Surroundings,
+    /// Ends the running test.
+    canceller: Option<Canceller>,
 }
 
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let mut opened = engine::open(&arguments.engine)?;
+    let canceller = opened.canceller.take();
     let engine = opened.engine.as_mut();
     if let Some(world) = &opened.world {
         // Every file is the one model of a simulated machine, so none has to be there.
         let resolve = |typed: &str| Ok(PathBuf::from(typed));
         let surroundings = Surroundings { cpu: Some(world.name.clone()), gpus: Vec::new() };
-        let tools = Tools { engine, resolve: &resolve, cores: world.machine.cores, surroundings };
+        let tools = Tools {
+            engine,
+            resolve: &resolve,
+            cores: world.machine.cores,
+            surroundings,
+            canceller,
+        };
         run_with(arguments, printer, tools)
     } else {
         let machine = crate::detect::machine(&crate::detect::live());
@@ -157,7 +167,11 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
             gpus: machine.gpus.iter().filter_map(|gpu| gpu.name.clone()).collect(),
         };
         let cores = machine.fast_cores().unwrap_or(1);
-        run_with(arguments, printer, Tools { engine, resolve: &resolve, cores, surroundings })
+        run_with(
+            arguments,
+            printer,
+            Tools { engine, resolve: &resolve, cores, surroundings, canceller },
+        )
     }
 }
 
@@ -175,7 +189,7 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
         .identity()
         .map_err(|failure| Stop::from_error(Exit::NothingMeasured, &failure))?;
     let mut copies = Copies::new(arguments, &grid, printer);
-    let interrupted = interrupt::flag()?;
+    let interrupted = interrupt::flag(tools.canceller)?;
     let mut session = Session {
         engine: tools.engine,
         surroundings: tools.surroundings,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use autotune_engine::api::{Clock, Engine, SystemClock};
 use autotune_engine::sim::{Simulator, World};
-use autotune_engine::worker::{WorkerEngine, WorkerOptions};
+use autotune_engine::worker::{Canceller, WorkerEngine, WorkerOptions};
 
 use super::{Exit, Stop};
 
@@ -38,6 +38,8 @@ pub(super) struct OpenEngine {
     pub(super) clock: Box<dyn Clock>,
     /// The simulated machine; `None` where the engine runs on this one.
     pub(super) world: Option<World>,
+    /// Ends what the engine is doing; `None` where nothing takes time.
+    pub(super) canceller: Option<Canceller>,
 }
 
 /// Makes the engine that was asked for.
@@ -47,7 +49,8 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             let world = World::read(file).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
             let engine = Simulator::new(world.clone());
             let clock = Box::new(engine.clock());
-            Ok(OpenEngine { engine: Box::new(engine), clock, world: Some(world) })
+            let world = Some(world);
+            Ok(OpenEngine { engine: Box::new(engine), clock, world, canceller: None })
         }
         EngineChoice::LlamaCpp => {
             let program = std::env::current_exe().map_err(|error| {
@@ -56,7 +59,9 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
             // Winner and baseline take turns, and may need a process each.
             let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
             let engine = Box::new(WorkerEngine::new(&program, options));
-            Ok(OpenEngine { engine, clock: Box::new(SystemClock::start()), world: None })
+            let canceller = Some(engine.canceller());
+            let clock = Box::new(SystemClock::start());
+            Ok(OpenEngine { engine, clock, world: None, canceller })
         }
     }
 }

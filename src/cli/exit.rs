@@ -42,6 +42,12 @@ impl Stop {
         Self { exit: Exit::Usage, message: message.into(), hint: None }
     }
 
+    /// An interruption by the user.
+    #[must_use]
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, message: message.into(), hint: None }
+    }
+
     /// An error and its causes in one line.
     #[must_use]
     pub fn from_error(exit: Exit, error: &dyn Error) -> Self {

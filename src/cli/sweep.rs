@@ -1,5 +1,6 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
+mod calibration;
 mod place;
 mod summary;
 
@@ -7,6 +8,8 @@ use std::cell::Cell;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use autotune_engine::api::{Setting, Work};
@@ -15,7 +18,7 @@ use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineChoice};
 use super::progress::Display;
-use super::{Exit, Printer, Stop, interrupt, model};
+use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
 use crate::knob::{self, Knob};
@@ -26,6 +29,7 @@ use crate::render;
 use crate::search::Reason;
 use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
 use crate::sweep::{Cache, Ending, Event, Journal, Sweep, next_session};
+use calibration::calibrated;
 use place::Place;
 
 /// Find the settings that run a model best here, and prove it
@@ -229,7 +233,10 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     let typed = plan.model.path.display().to_string();
     let model = arguments.model.as_deref().unwrap_or(&typed);
     let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
-    let identity = place.engine.identity().map_err(|failure| nothing_measured(&failure))?;
+    let identity = place.engine.identity().map_err(|failure| match place.interrupted() {
+        true => Stop::interrupted("interrupted before the sweep went on"),
+        false => nothing_measured(&failure),
+    })?;
     let changed = if identity != plan.engine {
         Some("the engine is another one")
     } else if place.card.digest != plan.model.digest {
@@ -252,14 +259,19 @@ fn planned(
     printer: Printer,
 ) -> Result<Plan, Stop> {
     let types: Vec<String> = place.card.types.iter().map(|share| share.name.clone()).collect();
-    let engine_failed = |failure| nothing_measured(&failure);
+    let interrupted = Arc::clone(&place.interrupted);
+    let engine_failed = |failure| match interrupted.load(Ordering::Relaxed) {
+        true => Stop::interrupted("interrupted before the first trial: there is nothing to resume"),
+        false => nothing_measured(&failure),
+    };
     let identity = place.engine.identity().map_err(engine_failed)?;
-    let variants = place.engine.variants(&types).map_err(engine_failed)?;
+    let mut variants = place.engine.variants(&types).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
-    let (baseline, _) = plan::baseline(&place.card, &place.here, &resolved.workload, &variants);
+    let (card, here) = (place.card.clone(), place.here);
+    let baseline = |variants: &[_]| plan::baseline(&card, &here, &resolved.workload, variants).0;
     if !arguments.force {
-        plan::check_memory(&place.card, &baseline, &place.here).map_err(|error| {
+        plan::check_memory(&card, &baseline(&variants), &here).map_err(|error| {
             Stop::from_error(Exit::Usage, &error)
                 .hint("a smaller quantization or --context; --force tries all the same")
         })?;
@@ -269,13 +281,14 @@ fn planned(
     } else {
         printer.say("loading the model and looking how fast it is");
         let work = plan::first_look(&resolved.workload);
-        let deadline = first_deadline(place.card.file_bytes);
-        let measured = calibrate(&mut place.bench(), &baseline, &work, deadline);
-        Some(measured.map_err(engine_failed)?)
+        let deadline = first_deadline(card.file_bytes);
+        let attempt = |setting: &Setting| calibrate(&mut place.bench(), setting, &work, deadline);
+        let stopped = || interrupted.load(Ordering::Relaxed);
+        Some(calibrated(&mut variants, baseline, attempt, stopped).map_err(engine_failed)?)
     };
     let mut plan = plan::plan(Wish {
-        model: &place.card,
-        here: place.here,
+        model: &card,
+        here,
         workload: resolved.workload,
         engine: identity,
         variants,
@@ -329,7 +342,7 @@ fn sweep(
     printer: Printer,
 ) -> Result<Exit, Stop> {
     let folder = run.path().to_owned();
-    let interrupted = interrupt::flag()?;
+    let interrupted = Arc::clone(&place.interrupted);
     let mut cache = if arguments.no_cache { None } else { KeyedCache::open(place, plan) };
     for note in &plan.baseline_notes {
         printer.say(format!("note: {note}"));
@@ -343,7 +356,7 @@ fn sweep(
         journal: &mut run,
         cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
         date: &now,
-        interrupted: &|| interrupted.load(std::sync::atomic::Ordering::Relaxed),
+        interrupted: &|| interrupted.load(Ordering::Relaxed),
     }
     .run(trials, &mut |event| match event {
         Event::NotCached { error } if !warned.replace(true) => {

@@ -1,6 +1,13 @@
 //! Who measured: without it a number cannot be compared with another one.
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+
+use super::Failure;
+
+/// Signals that a program earns itself; others are sent to it.
+const EARNED: [Signal; 7] =
+    [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV, Signal::SYS];
 
 /// The engine behind a result. Two results may be compared only when these are equal.
 ///
@@ -72,6 +79,21 @@ pub enum VariantFault {
     /// It hung, was killed from outside, had no memory or could not be started, twice.
     #[default]
     Untested,
+}
+
+impl VariantFault {
+    /// What a worker that ended so tells of the variant that it ran.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Crashed { signal: Some(signal), .. }
+                if EARNED.iter().any(|earned| earned.as_raw() == *signal) =>
+            {
+                Self::Crashed
+            }
+            _ => Self::Untested,
+        }
+    }
 }
 
 impl VariantReport {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
-use super::wait;
 use crate::api::{
     Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
     VariantVerdict,
@@ -191,7 +190,7 @@ impl WorkerEngine {
             Ok(other) => Err(mismatch(&other)),
             Err(failure) if self.canceller.cancelled() => Err(failure),
             Err(failure) => Ok(VariantVerdict::Failed {
-                fault: wait::variant_fault(&failure),
+                fault: VariantFault::of(&failure),
                 reason: failure.to_string(),
             }),
         }

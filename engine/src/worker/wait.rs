@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use rustix::process::Signal;
 
 use super::ABORT_MARK;
-use crate::api::{Failure, VariantFault};
+use crate::api::Failure;
 
 /// Names of the signals that end programs.
 const SIGNALS: [(Signal, &str); 14] = [
@@ -60,22 +60,6 @@ pub(super) fn failure(status: ExitStatus, killed_for_memory: bool, log: Vec<Stri
                 log,
             }
         }
-    }
-}
-
-/// Signals that a program earns itself; others are sent to it.
-const EARNED: [Signal; 7] =
-    [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::BUS, Signal::FPE, Signal::SEGV, Signal::SYS];
-
-/// What a self-test that ended so tells of the variant.
-pub(super) fn variant_fault(failure: &Failure) -> VariantFault {
-    match failure {
-        Failure::Crashed { signal: Some(signal), .. }
-            if EARNED.iter().any(|earned| earned.as_raw() == *signal) =>
-        {
-            VariantFault::Crashed
-        }
-        _ => VariantFault::Untested,
     }
 }
 

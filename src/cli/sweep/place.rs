@@ -1,12 +1,14 @@
 //! Where a sweep runs: the engine with its clock and sensors, the machine, and the model on it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use autotune_engine::api::{Bytes, Clock, Engine, SystemClock};
 use autotune_engine::sim::World;
 
 use crate::cli::engine::OpenEngine;
-use crate::cli::{Printer, Stop, model};
+use crate::cli::{Printer, Stop, interrupt, model};
 use crate::detect;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
 use crate::model::{Machine, ModelCard, Provenance};
@@ -15,6 +17,8 @@ use crate::plan::Here;
 /// Everything that is outside of a sweep.
 pub(super) struct Place {
     pub(super) engine: Box<dyn Engine>,
+    /// Set by Ctrl-C and SIGTERM, which also end the engine's job.
+    pub(super) interrupted: Arc<AtomicBool>,
     pub(super) clock: Box<dyn Clock>,
     pub(super) sensors: Box<dyn Sensors>,
     pub(super) machine: Machine,
@@ -27,7 +31,7 @@ pub(super) struct Place {
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
     pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
-        let OpenEngine { engine, clock, world } = opened;
+        let OpenEngine { engine, clock, world, canceller } = opened;
         let (machine, card): (Machine, ModelCard);
         let sensors: Box<dyn Sensors>;
         if let Some(world) = &world {
@@ -38,7 +42,15 @@ impl Place {
             sensors = Box::new(Counters(SystemClock::start()));
         }
         let (here, fingerprint) = (here(&machine), machine.fingerprint());
-        Ok(Self { engine, clock, sensors, machine, here, fingerprint, card })
+        // From here on there is an engine at work. A model that is still being written is stopped
+        // by the signal itself.
+        let interrupted = interrupt::flag(canceller)?;
+        Ok(Self { engine, interrupted, clock, sensors, machine, here, fingerprint, card })
+    }
+
+    /// Whether the user wants to stop.
+    pub(super) fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// The doors of a visit.
