@@ -233,9 +233,11 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     let typed = plan.model.path.display().to_string();
     let model = arguments.model.as_deref().unwrap_or(&typed);
     let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
-    let identity = place.engine.identity().map_err(|failure| match place.interrupted() {
-        true => Stop::interrupted("interrupted before the sweep went on"),
-        false => nothing_measured(&failure),
+    let identity = place.engine.identity().map_err(|failure| {
+        if place.interrupted() {
+            return Stop::interrupted("interrupted before the sweep went on");
+        }
+        nothing_measured(&failure)
     })?;
     let changed = if identity != plan.engine {
         Some("the engine is another one")
@@ -260,9 +262,12 @@ fn planned(
 ) -> Result<Plan, Stop> {
     let types: Vec<String> = place.card.types.iter().map(|share| share.name.clone()).collect();
     let interrupted = Arc::clone(&place.interrupted);
-    let engine_failed = |failure| match interrupted.load(Ordering::Relaxed) {
-        true => Stop::interrupted("interrupted before the first trial: there is nothing to resume"),
-        false => nothing_measured(&failure),
+    let stopped = || interrupted.load(Ordering::Relaxed);
+    let engine_failed = |failure| {
+        if stopped() {
+            return Stop::interrupted("interrupted before the first trial: nothing to resume");
+        }
+        nothing_measured(&failure)
     };
     let identity = place.engine.identity().map_err(engine_failed)?;
     let mut variants = place.engine.variants(&types).map_err(engine_failed)?;
@@ -283,7 +288,6 @@ fn planned(
         let work = plan::first_look(&resolved.workload);
         let deadline = first_deadline(card.file_bytes);
         let attempt = |setting: &Setting| calibrate(&mut place.bench(), setting, &work, deadline);
-        let stopped = || interrupted.load(Ordering::Relaxed);
         Some(calibrated(&mut variants, baseline, attempt, stopped).map_err(engine_failed)?)
     };
     let mut plan = plan::plan(Wish {

@@ -166,8 +166,8 @@ mod tests {
         let layers = |free: u64| {
             let here = Here { gpu_memory: Some(Bytes(free << 20)), ..here() };
             let (setting, notes) = baseline(&card(), &here, &chat(), &variants()[1..]);
-            let noted = notes.iter().any(|note| note.contains("layers on the GPU"));
-            assert_eq!(noted, setting.load.gpu_layers != GpuLayers::All, "{notes:?}");
+            let told = notes.iter().any(|note| note.contains("layers on the GPU"));
+            assert_eq!(told, setting.load.gpu_layers != GpuLayers::All, "{notes:?}");
             setting.load.gpu_layers
         };
         assert_eq!(layers(500), GpuLayers::Count(0));

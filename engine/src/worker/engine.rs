@@ -118,7 +118,7 @@ impl WorkerEngine {
             match self.verdict(&variant, &weight_types)? {
                 VariantVerdict::Usable => return Ok(variant),
                 VariantVerdict::Failed { reason, .. } => {
-                    reasons.push(format!("{variant}: {reason}"))
+                    reasons.push(format!("{variant}: {reason}"));
                 }
                 VariantVerdict::Unsupported => {}
             }
