@@ -541,9 +541,11 @@ fn a_search_that_finds_nothing_uses_its_whole_budget() {
 
 #[test]
 fn a_setting_that_hangs_does_not_take_much_more_than_the_budget() {
-    let mut lab = lab(world("quiet-8c"), 1, minutes(1));
-    lab.fate = |plan, _, job| (job.setting != plan.baseline).then(late);
-    let ending = lab.full();
-    let over = spent(&lab.plan, &ending.trials).saturating_sub(Duration::from_secs(60));
-    assert!(over < Duration::from_secs(25), "{over:?} too long");
+    for seed in 0..20 {
+        let mut lab = lab(world("quiet-8c"), seed, minutes(1));
+        lab.fate = |plan, _, job| (job.setting != plan.baseline).then(late);
+        let ending = lab.full();
+        let over = spent(&lab.plan, &ending.trials).saturating_sub(Duration::from_secs(60));
+        assert!(over < Duration::from_secs(12), "seed {seed}: {over:?} too long");
+    }
 }
