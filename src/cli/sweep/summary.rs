@@ -173,8 +173,10 @@ fn server_command(plan: &Plan, setting: &Setting) -> String {
     let tuned: Vec<&str> = plan.axes.iter().map(|axis| axis.knob.as_str()).collect();
     let command =
         export::command(Tool::LlamaServer, setting, &plan.model.path, &plan.workload, &tuned);
-    let mut text: String =
-        command.lines().lines().map(|line| format!("{}\n", one_line(line))).collect();
+    let mut text = String::new();
+    for line in command.lines().lines() {
+        let _ = writeln!(text, "{}", one_line(line));
+    }
     for note in &command.notes {
         let _ = writeln!(text, "note: {}", one_line(note));
     }

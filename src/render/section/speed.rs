@@ -163,9 +163,12 @@ fn curve_table(curve: &Curve) -> BlockView {
     let scaling = curve.points.iter().any(|point| point.efficiency.is_some());
     let rows = curve.points.iter().map(|point| {
         let rate = point.tok_per_s.map_or_else(
-            || match point.evidence.is_empty() {
-                true => CellView::plain("not visited"),
-                false => CellView { tone: Some(Tone::Worse), ..CellView::plain("did not run") },
+            || {
+                if point.evidence.is_empty() {
+                    CellView::plain("not visited")
+                } else {
+                    CellView { tone: Some(Tone::Worse), ..CellView::plain("did not run") }
+                }
             },
             |rate| format::rate(&rate).into(),
         );
