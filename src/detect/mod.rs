@@ -19,6 +19,7 @@ mod memory;
 mod mounts;
 mod numa;
 mod nvidia;
+mod portable;
 mod recommend;
 mod registers;
 mod sensor;
@@ -68,6 +69,9 @@ pub fn machine(host: &dyn Host) -> Machine {
     }
     gaps.missing("ceilings", "peaks are not measured by this version");
     machine.unseen = gaps.0;
+    if host.provenance() == Provenance::Live {
+        portable::fill(&mut machine);
+    }
     machine.recommendation = recommend::find(&machine);
     machine
 }
