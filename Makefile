@@ -35,7 +35,7 @@ links:
 	done
 
 build: setup links
-	$(CARGO) build $(PROFILE)
+	$(CARGO) build $(PROFILE) --workspace
 
 demo: build
 	@echo; echo "== this machine"
