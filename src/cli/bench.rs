@@ -9,6 +9,7 @@ use autotune_engine::worker::Canceller;
 use clap::Args;
 
 use super::engine::{self, EngineChoice};
+use super::global::now;
 use super::{Exit, Printer, Stop, Verbosity};
 use super::{global, interrupt, model};
 use crate::bench::{
@@ -193,7 +194,7 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
     let mut session = Session {
         engine: tools.engine,
         surroundings: tools.surroundings,
-        now: &|| jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        now: &now,
         stopped: &|| interrupted.load(Ordering::Relaxed),
         deadline: arguments.timeout,
     };

@@ -126,6 +126,11 @@ impl Printer {
     }
 }
 
+/// The date as every document writes it: RFC 3339 in UTC, whole seconds.
+pub(super) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Text from outside (file names, model names, logs) as one harmless line: control characters
 /// would let a file move the cursor or colour the terminal, and invisible ones could turn the
 /// direction of a line.

@@ -1,6 +1,6 @@
 //! Models as they are typed, and the cache folder that made ones and earlier results lie in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
 
@@ -12,12 +12,7 @@ use crate::model::ModelCard;
 /// written into the cache if it is not there.
 pub(super) fn card(typed: &str, printer: Printer) -> Result<ModelCard, Stop> {
     let path = synth::model_file(typed, printer)?;
-    read(&path)
-}
-
-/// The card of a file.
-pub(super) fn read(path: &Path) -> Result<ModelCard, Stop> {
-    let file = ModelFile::open(path).map_err(|error| {
+    let file = ModelFile::open(&path).map_err(|error| {
         let stop = Stop::from_error(Exit::Usage, &error);
         match path.extension() {
             Some(extension) if extension == "gguf" => stop,

@@ -17,6 +17,7 @@ use autotune_engine::worker::STRIPPED;
 use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineChoice};
+use super::global::now;
 use super::progress::Display;
 use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
@@ -497,10 +498,6 @@ fn nothing_measured(failure: &autotune_engine::api::Failure) -> Stop {
 fn json(document: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(document).expect("documents have string keys only");
     text + "\n"
-}
-
-fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]
