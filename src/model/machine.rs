@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 
 use autotune_engine::api::{Bytes, Identity, VariantReport};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::CpuList;
+use super::{Ceilings, CpuList};
 
 /// What a machine is: the document of `autotune detect --format json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +37,7 @@ pub struct Machine {
     /// Where models are kept.
     pub storage: Storage,
     /// Measured peaks; `None` where they were not measured.
-    pub ceilings: Option<Value>,
+    pub ceilings: Option<Ceilings>,
     /// What the machine suits.
     pub recommendation: Recommendation,
     /// The engine that ships with the program; `None` where it was not asked.
@@ -447,6 +446,8 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,7 @@
 //! left to `store`, judging to `analysis`.
 
 mod card;
+mod ceilings;
 mod cpu_list;
 mod findings;
 mod machine;
@@ -12,6 +13,7 @@ mod trial;
 mod workload;
 
 pub use card::{ModelCard, TypeShare};
+pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
