@@ -53,6 +53,8 @@ pub struct Cell {
     pub memory: Vec<u32>,
     /// How much of that memory each thread goes through; for a walk, its size.
     pub bytes: u64,
+    /// Whether all of it is gone through once before the time is taken.
+    pub warm: bool,
     /// How long one visit takes.
     pub visit_us: u64,
 }

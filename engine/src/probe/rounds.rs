@@ -123,6 +123,7 @@ fn visit(team: &Team, cell: &Cell, walks: &BTreeMap<u64, Arc<RwLock<Chain>>>) ->
         threads: &places(&cell.threads),
         memory: &places(&cell.memory),
         bytes: usize::try_from(cell.bytes).unwrap_or(usize::MAX),
+        warm: cell.warm,
         lasts: Duration::from_micros(cell.visit_us),
         walk: walks.get(&cell.bytes).filter(|_| cell.kernel == Kernel::Walk),
     })

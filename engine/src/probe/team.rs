@@ -38,6 +38,7 @@ struct Task {
     sets: Sets,
     memory: Shared,
     bytes: usize,
+    warm: bool,
     lasts: Duration,
     waiting: Arc<AtomicUsize>,
     walk: Option<Arc<RwLock<Chain>>>,
@@ -52,6 +53,7 @@ pub(super) struct Visit<'a> {
     /// Whose memory each reads.
     pub(super) memory: &'a [usize],
     pub(super) bytes: usize,
+    pub(super) warm: bool,
     pub(super) lasts: Duration,
     pub(super) walk: Option<&'a Arc<RwLock<Chain>>>,
 }
@@ -117,6 +119,7 @@ impl Team {
                 sets: self.sets,
                 memory: Arc::clone(&self.members.get(*memory)?.memory),
                 bytes: visit.bytes,
+                warm: visit.warm,
                 lasts: visit.lasts,
                 waiting: Arc::clone(&waiting),
                 walk: visit.walk.cloned(),
@@ -186,6 +189,9 @@ fn read(task: &Task, cursor: &mut usize) -> Marks {
     let memory = task.memory.read().expect("no thread panics with it");
     let words = memory.words();
     let words = &words[..words.len().min(task.bytes / 8)];
+    if task.warm {
+        std::hint::black_box(task.sets.stream.read(words));
+    }
     if words.len() >= CHUNK / 8 * 4 {
         return timed(task, || {
             let part = next_part(cursor, words.len(), CHUNK / 8);
