@@ -1,6 +1,6 @@
 //! Tiles (AMX): permission, a configuration, products of bytes. By assembler, since the compiler's
-//! intrinsics for it are not stable. Some virtual machines announce AMX and die at its first
-//! instruction: ask [`super::instructions`] first, in a process that may die.
+//! intrinsics for it are not stable. Announced is not usable: ask [`super::instructions`] first, in
+//! a process that may die.
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
@@ -40,7 +40,8 @@ pub(super) fn permitted() -> bool {
     result == 0
 }
 
-/// All eight tiles with 16 rows of 64 bytes.
+/// All eight tiles with 16 rows of 64 bytes. A tile that is left out is no tile: its first use is
+/// an invalid instruction.
 pub(super) fn configuration() -> [u8; 64] {
     let mut bytes = [0_u8; 64];
     bytes[0] = 1;

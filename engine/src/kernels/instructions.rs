@@ -1,5 +1,5 @@
-//! One real instruction of each extension that virtual machines or kernels are known to announce
-//! and not to run, with its result checked.
+//! One real instruction of each extension that virtual machines or kernels may announce and not
+//! run, with its result checked.
 //!
 //! A processor that does not know an instruction ends the process: ask in one that may die. Names
 //! are Linux's.
@@ -15,8 +15,10 @@ pub enum Found {
     Forbidden,
 }
 
-/// Executes one instruction of an extension; `None` for a name that nothing is known of. The name
-/// `ud2` is for tests: it ends the process as an instruction does that the processor lacks.
+/// Ends the process as an instruction does that the processor lacks; for tests.
+const FATAL: &str = "ud2";
+
+/// Executes one instruction of an extension; `None` for a name that nothing is known of.
 #[must_use]
 pub fn execute(name: &str) -> Option<Found> {
     #[cfg(target_arch = "x86_64")]
@@ -34,9 +36,9 @@ pub fn execute(name: &str) -> Option<Found> {
 #[must_use]
 pub fn known(name: &str) -> bool {
     #[cfg(target_arch = "x86_64")]
-    return x86::TILES.contains(&name) || x86::vector(name).is_some();
+    return name == FATAL || x86::TILES.contains(&name) || x86::vector(name).is_some();
     #[cfg(target_arch = "aarch64")]
-    return arm::KNOWN.contains(&name);
+    return name == FATAL || arm::KNOWN.contains(&name);
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     return {
         let _ = name;
@@ -54,7 +56,7 @@ mod x86 {
     use std::arch::asm;
 
     use super::super::amx;
-    use super::{Found, found};
+    use super::{FATAL, Found, found};
 
     /// A vector register's bytes.
     type Vector = [u8; 64];
@@ -254,7 +256,7 @@ mod x86 {
     }
 
     pub(super) fn execute(name: &str) -> Option<Found> {
-        if name == "ud2" {
+        if name == FATAL {
             // SAFETY: it touches nothing; the process ends here.
             unsafe { asm!("ud2", options(nostack)) };
         }
@@ -274,14 +276,14 @@ mod arm {
     use std::arch::asm;
 
     use super::super::arithmetic::{Arithmetic, Element};
-    use super::{Found, found};
+    use super::{FATAL, Found, found};
 
     /// What can be executed.
     pub(super) const KNOWN: [&str; 5] = ["neon", "dotprod", "i8mm", "sve", "sme"];
 
     pub(super) fn execute(name: &str) -> Option<Found> {
         Some(match name {
-            "ud2" => {
+            FATAL => {
                 // SAFETY: it touches nothing; the process ends here.
                 unsafe { asm!("udf #0", options(nostack)) };
                 Found::Wrong
