@@ -170,3 +170,28 @@ fn the_cpu_device_is_measured_as_graphics_cards_are() {
     let cards = engine.device_rates(false, PATIENCE).unwrap();
     assert!(cards.iter().all(|card| card.device != "CPU"), "{cards:?}");
 }
+
+#[test]
+fn products_of_tiles_follow_their_formula_where_tiles_can_be_used() {
+    use autotune_engine::kernels::{Arithmetic, Element};
+    let tiles = names(&["amx_tile", "amx_int8"]);
+    // Only a child may find out that they cannot.
+    if !unusable(Path::new(PROGRAM), &tiles).unwrap().is_empty() {
+        return;
+    }
+    let Some(set) = Arithmetic::all(Element::Int8).find(|set| set.isa() == "amx_int8") else {
+        return;
+    };
+    let first = |at: usize| i64::try_from(at % 7 + 1).unwrap();
+    let second = |at: usize| i64::try_from(at % 5).unwrap() - 2;
+    let mut sum = 0;
+    for (row, column) in (0..256).map(|at| (at / 16, at % 16)) {
+        sum += (0..64)
+            .map(|k| first(row * 64 + k) * second(k / 4 * 64 + column * 4 + k % 4))
+            .sum::<i64>();
+    }
+    for steps in [0, 1, 3] {
+        let wanted = 4.0 * (i64::try_from(steps).unwrap() * sum) as f64;
+        assert!((set.run(steps) - wanted).abs() < 0.5, "{steps}: {} {wanted}", set.run(steps));
+    }
+}
