@@ -20,7 +20,7 @@ const VISITS_US: [u64; 3] = [25_000, 10_000, 5_000];
 /// Shorter ones would be mostly start and end.
 const SHORTEST_US: u64 = 3_000;
 /// Rounds at most; more do not narrow an interval by much.
-const ROUNDS: u32 = 21;
+const ROUNDS: u32 = 31;
 /// Rounds that must fit the budget.
 const FEWEST: u64 = 6;
 /// Nodes between which every pair is measured; beyond, pairs with the first one.
