@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
 use super::engine::{self, EngineChoice};
+use super::peaks::{self, Ceilings};
 use super::{Exit, Printer, Stop};
 use crate::detect::{self, Tree};
 use crate::model::{EngineReport, Machine};
@@ -22,9 +23,12 @@ Examples:
   autotune detect                           one screen for people
   autotune detect --format json -o m.json   every fact, for programs
   autotune detect --variants                which CPU code works here
+  autotune detect --ceilings                what its memory and units reach
+  autotune detect --ceilings=fresh          the same, measured anew
   autotune detect --sysroot captured/       another machine
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure.")]
+Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure,
+130 interrupted.")]
 pub struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -38,6 +42,9 @@ pub struct Arguments {
     /// Try each build variant of the engine's CPU code in a process of its own
     #[arg(long)]
     variants: bool,
+    /// Measure what memory, caches, units and disk reach, in at most 20 s; kept for later
+    #[arg(long, value_name = "WHEN", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
+    ceilings: Option<Ceilings>,
 }
 
 /// How to print a machine.
@@ -53,10 +60,15 @@ enum Format {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let host = host();
     let mut machine = match &arguments.sysroot {
         Some(root) => captured(root)?,
-        None => detect::machine(&host()),
+        None => detect::machine(&host),
     };
+    peaks::complete(&mut machine, &host, printer);
+    if let Some(asked) = arguments.ceilings {
+        peaks::ceilings(asked, &mut machine, &host, printer)?;
+    }
     if arguments.variants {
         match engine_report() {
             Ok(report) => machine.engine = Some(report),

@@ -4,6 +4,7 @@
 //! runs the same over a directory of captured files. Changes nothing, measures nothing; what the
 //! facts are good for is left to `plan` and `render`.
 
+pub mod ceiling;
 mod cgroup;
 mod clock;
 mod cpu;
@@ -67,7 +68,8 @@ pub fn machine(host: &dyn Host) -> Machine {
     if described {
         gaps.missing("gpus", "hwloc describes another machine");
     }
-    gaps.missing("ceilings", "peaks are not measured by this version");
+    gaps.missing("ceilings", "they were not measured; --ceilings measures them");
+    gaps.missing("cpu.isa_unusable", "instructions are executed on the machine itself only");
     machine.unseen = gaps.0;
     if host.provenance() == Provenance::Live {
         portable::fill(&mut machine);

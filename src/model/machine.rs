@@ -89,6 +89,8 @@ pub struct Cpu {
     pub microarchitecture: Option<String>,
     /// Announced instruction sets that matter to matrix products, in Linux's spelling.
     pub isa: Vec<String>,
+    /// Of those, what dies or computes wrongly here; `None` where it was not tried.
+    pub isa_unusable: Option<Vec<UnusableIsa>>,
     /// For example `x86-64-v4`.
     pub isa_level: Option<String>,
     /// Sockets.
@@ -115,6 +117,15 @@ pub struct Cpu {
     pub governor: Option<String>,
     /// Whether clocks above the base are allowed.
     pub turbo: Option<Turbo>,
+}
+
+/// An instruction set that is announced and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableIsa {
+    /// As in [`Cpu::isa`].
+    pub name: String,
+    /// One line: what executing it showed.
+    pub reason: String,
 }
 
 /// Whether clocks above the base are allowed.

@@ -19,7 +19,7 @@ pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, HugePages, KindName, Limits,
     Machine, Memory, Node, NodeKind, Numa, Offload, OperatingSystem, Pcie, Provenance,
-    Recommendation, SizeClass, Storage, StorageKind, Turbo,
+    Recommendation, SizeClass, Storage, StorageKind, Turbo, UnusableIsa,
 };
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};

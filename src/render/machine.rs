@@ -3,6 +3,8 @@
 //! Both place the same groups of rows; JSON is the document itself. Text from outside (processor
 //! strings, cards, paths) loses its control characters.
 
+mod peaks;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -82,6 +84,7 @@ fn groups(machine: &Machine) -> Vec<Group> {
         system(machine),
         processor(machine),
         memory(machine),
+        peaks::group(machine),
         limits(machine),
         cards(machine),
         engine(machine),
@@ -172,6 +175,10 @@ fn processor(machine: &Machine) -> Group {
         .collect();
     rows.push(("kinds", listed(&kinds, "; ")));
     rows.push(("announces", (!isa.is_empty()).then(|| isa.join(" "))));
+    let unusable = cpu.isa_unusable.iter().flatten();
+    let unusable: Vec<String> =
+        unusable.map(|isa| format!("{} ({})", isa.name, isa.reason)).collect();
+    rows.push(("not usable", listed(&unusable, ", ")));
     rows.push(("caches", listed(&caches, "; ")));
     rows.push(("clocks", listed(&clocks, ", ")));
     Group::new("Processor", rows)

@@ -4,12 +4,14 @@
 //! Plain data, no I/O beside reading a [`Clock`]. Meaning of times, choice of settings and repetition are left to callers.
 
 mod clock;
+mod device;
 mod identity;
 mod job;
 mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
+pub use device::DeviceRates;
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use setting::{
@@ -32,8 +34,8 @@ pub trait Engine {
     /// self-test that multiplies small matrices of the given ggml weight types (`"Q4_K"`,
     /// `"F16"`, …) in a process of its own.
     ///
-    /// The self-test exists because the score of a variant cannot be trusted: some virtual
-    /// machines announce AMX and die at its first instruction.
+    /// The self-test exists because the score of a variant cannot be trusted: some
+    /// die of SIGILL on processors that announce all they need.
     fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure>;
 
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`

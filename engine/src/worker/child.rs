@@ -89,6 +89,9 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
         Ask::SelfTest { variant, weight_types } => {
             Answer::SelfTest(llama::self_test(&variant, &weight_types)?)
         }
+        Ask::DeviceRates { setting, processor } => {
+            Answer::DeviceRates(llama::device_rates(&setting, processor)?)
+        }
         Ask::Start(setting) => {
             *engine = Llama::start(&setting)?;
             Answer::Started

@@ -10,7 +10,7 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
+    DeviceRates, Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
     VariantVerdict,
 };
 
@@ -146,6 +146,29 @@ impl WorkerEngine {
                 self.types = Some((key, types.clone()));
                 Ok(types)
             }
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// What graphics cards reach through their backends, or with `processor` the CPU device, in a
+    /// process of its own. An entry per device; none without one.
+    pub fn device_rates(
+        &mut self,
+        processor: bool,
+        deadline: Duration,
+    ) -> Result<Vec<DeviceRates>, Failure> {
+        let mut isa_variant = None;
+        for (variant, score) in self.scores()? {
+            let types = ["F16".to_owned()];
+            if score > 0 && self.verdict(&variant, &types)? == VariantVerdict::Usable {
+                isa_variant = Some(variant);
+                break;
+            }
+        }
+        let setting = ProcessSetting { isa_variant, ..ProcessSetting::default() };
+        let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
+        match process.ask(Ask::DeviceRates { setting, processor }, deadline)? {
+            Answer::DeviceRates(rates) => Ok(rates),
             other => Err(mismatch(&other)),
         }
     }

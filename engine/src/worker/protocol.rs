@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::api::{Failure, Identity, Job, ProcessSetting, Run, VariantVerdict};
+use crate::api::{DeviceRates, Failure, Identity, Job, ProcessSetting, Run, VariantVerdict};
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
@@ -32,6 +32,8 @@ pub(super) enum Ask {
     WeightTypes { model: PathBuf },
     /// Start this variant and multiply with it.
     SelfTest { variant: String, weight_types: Vec<String> },
+    /// Measure graphics cards, or the CPU device, through their backends.
+    DeviceRates { setting: ProcessSetting, processor: bool },
     /// Become a process of this setting.
     Start(ProcessSetting),
     /// Do a job.
@@ -53,6 +55,7 @@ pub(super) enum Answer {
     Scores(Vec<(String, i32)>),
     WeightTypes(Vec<String>),
     SelfTest(VariantVerdict),
+    DeviceRates(Vec<DeviceRates>),
     Started,
     Run(Box<Run>),
 }
