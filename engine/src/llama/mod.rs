@@ -9,6 +9,7 @@
 
 mod backend;
 mod context;
+mod devices;
 mod engine;
 mod log;
 mod memory;
@@ -26,6 +27,7 @@ mod weight_types;
 mod work;
 
 pub use backend::identity;
+pub use devices::devices;
 pub use engine::Llama;
 pub use log::echo_to_stderr;
 pub use modules::{Modules, ModulesError};

@@ -10,7 +10,7 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
+    DeviceReport, Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
     VariantVerdict,
 };
 
@@ -270,6 +270,14 @@ impl Engine for WorkerEngine {
             reports.push(VariantReport { name, score, verdict });
         }
         Ok(reports)
+    }
+
+    /// In a process of its own, which a driver may kill.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        match self.once(Ask::Devices)? {
+            Answer::Devices(devices) => Ok(devices),
+            other => Err(mismatch(&other)),
+        }
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
