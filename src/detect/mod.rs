@@ -22,6 +22,8 @@ mod memory;
 mod mounts;
 mod numa;
 mod nvidia;
+#[cfg(all(test, unix))]
+mod nvidia_tests;
 mod pci;
 mod portable;
 mod recommend;

@@ -264,10 +264,9 @@ fn words(why: &NvmlError) -> String {
 /// `00000000:3B:00.0` as the kernel writes it: `0000:3b:00.0`.
 pub(super) fn sysfs_address(bus: &str) -> String {
     let bus = bus.to_lowercase();
-    match bus.split_once(':') {
-        Some((domain, rest)) if domain.len() > 4 && domain.starts_with("0000") => {
-            format!("{}:{rest}", &domain[domain.len() - 4..])
-        }
+    // The library writes eight digits of the domain, the kernel no more than it needs.
+    match bus.strip_prefix("0000") {
+        Some(short) if short.find(':') == Some(4) => short.to_owned(),
         _ => bus,
     }
 }
@@ -281,6 +280,6 @@ mod tests {
         assert_eq!(sysfs_address("00000000:3B:00.0"), "0000:3b:00.0");
         assert_eq!(sysfs_address("0000:3b:00.0"), "0000:3b:00.0");
         assert_eq!(sysfs_address("00010000:01:00.0"), "00010000:01:00.0");
-        assert_eq!(sysfs_address("0000€:1"), "0000€:1");
+        assert_eq!(sysfs_address("0000€€:1"), "0000€€:1");
     }
 }
