@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use autotune_engine::api::Failure;
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
 use super::engine::{self, EngineChoice};
 use super::peaks::{self, Ceilings};
-use super::{Exit, Printer, Stop};
+use super::{Exit, Printer, Stop, Verbosity};
 use crate::detect::{self, Tree};
 use crate::model::{EngineReport, Machine};
-use crate::render::machine as render;
+use crate::render::machine::{self as render, Peaks, Unseen};
 
 /// Weight types that a self-test of the engine's variants multiplies: those of the models that
 /// people run most.
@@ -25,6 +26,8 @@ Examples:
   autotune detect --variants                which CPU code works here
   autotune detect --ceilings                what its memory and units reach
   autotune detect --ceilings=fresh          the same, measured anew
+  autotune detect --backends                which cards the engine can drive
+  autotune detect --unseen                  why facts are missing
   autotune detect --sysroot captured/       another machine
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure,
@@ -45,6 +48,12 @@ pub struct Arguments {
     /// Measure what memory, caches, units and disk reach, in at most 20 s; kept for later
     #[arg(long, value_name = "WHEN", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
     ceilings: Option<Ceilings>,
+    /// Load the engine's backends and list the devices that they drive
+    #[arg(long, conflicts_with = "sysroot")]
+    backends: bool,
+    /// Say of every missing fact why it is missing, as -v does
+    #[arg(long)]
+    unseen: bool,
 }
 
 /// How to print a machine.
@@ -81,8 +90,14 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         let why = "the engine was not asked; --variants asks it";
         machine.unseen.insert("engine".to_owned(), why.to_owned());
     }
+    if arguments.backends {
+        add_devices(&mut machine, printer);
+    }
+    let listed = arguments.unseen || printer.verbosity >= Verbosity::Verbose;
+    let unseen = if listed { Unseen::Listed } else { Unseen::Counted };
+    let peaks = if arguments.ceilings.is_some() { Peaks::Every } else { Peaks::Best };
     let text = match arguments.format {
-        Format::Text => render::text(&machine),
+        Format::Text => render::text(&machine, unseen, peaks),
         Format::Md => render::markdown(&machine),
         Format::Json => {
             let json = serde_json::to_string_pretty(&machine);
@@ -91,7 +106,41 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     };
     match &arguments.output {
         None => printer.data(&text).map(|()| Exit::Done),
-        Some(path) => super::report::write(path, &text, printer),
+        Some(path) => super::report::write(path, &uncoloured(text, arguments.format), printer),
+    }
+}
+
+/// What the engine's backends list, in a process that a broken driver may kill.
+fn add_devices(machine: &mut Machine, printer: Printer) {
+    let opened = engine::open(&EngineChoice::LlamaCpp);
+    let devices = opened
+        .and_then(|mut opened| opened.engine.devices().map_err(|failure| no_answer(&failure)));
+    match devices {
+        Ok(devices) => detect::add_devices(machine, devices),
+        Err(stop) => {
+            printer.say(format!("warning: {}", super::global::one_line(&stop.message)));
+            let cards = (0..machine.gpus.len())
+                .flat_map(|index| ["backend", "device"].map(|fact| format!("gpus.{index}.{fact}")));
+            for path in cards.chain(["devices".to_owned()]) {
+                machine.unseen.insert(path, stop.message.clone());
+            }
+        }
+    }
+}
+
+fn no_answer(failure: &Failure) -> Stop {
+    Stop {
+        exit: Exit::NothingMeasured,
+        message: format!("the engine does not answer: {failure}"),
+        hint: None,
+    }
+}
+
+/// Text as a file has it: without what makes headlines bold.
+fn uncoloured(text: String, format: Format) -> String {
+    match format {
+        Format::Text => anstream::adapter::strip_str(&text).to_string(),
+        Format::Md | Format::Json => text,
     }
 }
 
@@ -119,13 +168,8 @@ fn captured(root: &Path) -> Result<Machine, Stop> {
 
 fn engine_report() -> Result<EngineReport, Stop> {
     let mut opened = engine::open(&EngineChoice::LlamaCpp)?;
-    let failed = |failure| Stop {
-        exit: Exit::NothingMeasured,
-        message: format!("the engine does not answer: {failure}"),
-        hint: None,
-    };
-    let identity = opened.engine.identity().map_err(failed)?;
+    let identity = opened.engine.identity().map_err(|failure| no_answer(&failure))?;
     let types = TESTED_TYPES.map(str::to_owned);
-    let variants = opened.engine.variants(&types).map_err(failed)?;
+    let variants = opened.engine.variants(&types).map_err(|failure| no_answer(&failure))?;
     Ok(EngineReport { identity, variants })
 }

@@ -11,7 +11,7 @@ mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
-pub use device::DeviceRates;
+pub use device::{DeviceKind, DeviceRates, DeviceReport};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use setting::{
@@ -37,6 +37,12 @@ pub trait Engine {
     /// The self-test exists because the score of a variant cannot be trusted: some
     /// die of SIGILL on processors that announce all they need.
     fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure>;
+
+    /// What the backends that load on this machine can compute on. Asking starts the drivers of
+    /// graphics cards, which takes a moment.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        Err(Failure::refused("this engine does not list its devices"))
+    }
 
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].

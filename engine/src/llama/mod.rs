@@ -10,6 +10,7 @@
 mod backend;
 mod context;
 mod device_rate;
+mod devices;
 mod engine;
 mod log;
 mod memory;
@@ -28,6 +29,7 @@ mod work;
 
 pub use backend::identity;
 pub use device_rate::device_rates;
+pub use devices::devices;
 pub use engine::Llama;
 pub use log::echo_to_stderr;
 pub use modules::{Modules, ModulesError};

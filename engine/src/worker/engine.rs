@@ -10,8 +10,8 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    DeviceRates, Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
-    VariantVerdict,
+    DeviceRates, DeviceReport, Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault,
+    VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
@@ -293,6 +293,14 @@ impl Engine for WorkerEngine {
             reports.push(VariantReport { name, score, verdict });
         }
         Ok(reports)
+    }
+
+    /// In a process of its own, which a driver may kill.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        match self.once(Ask::Devices)? {
+            Answer::Devices(devices) => Ok(devices),
+            other => Err(mismatch(&other)),
+        }
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {

@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::api::{DeviceRates, Failure, Identity, Job, ProcessSetting, Run, VariantVerdict};
+use crate::api::{
+    DeviceRates, DeviceReport, Failure, Identity, Job, ProcessSetting, Run, VariantVerdict,
+};
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
@@ -28,6 +30,8 @@ pub(super) enum Ask {
     Identity,
     /// Every CPU variant with ggml's score, best first.
     Scores,
+    /// Every device of the backends that load.
+    Devices,
     /// The element types of a model file.
     WeightTypes { model: PathBuf },
     /// Start this variant and multiply with it.
@@ -53,6 +57,7 @@ pub(super) struct Reply {
 pub(super) enum Answer {
     Identity(Identity),
     Scores(Vec<(String, i32)>),
+    Devices(Vec<DeviceReport>),
     WeightTypes(Vec<String>),
     SelfTest(VariantVerdict),
     DeviceRates(Vec<DeviceRates>),

@@ -39,11 +39,11 @@ pub(super) fn group(machine: &Machine) -> Group {
 }
 
 /// The median in decimal units, and half of the interval's width as a share of it.
-fn bytes(rate: Interval) -> String {
+pub(super) fn bytes(rate: Interval) -> String {
     scaled(rate, 1e9, "GB/s")
 }
 
-fn operations(rate: Interval) -> String {
+pub(super) fn operations(rate: Interval) -> String {
     if rate.value < 1e12 { scaled(rate, 1e9, "G/s") } else { scaled(rate, 1e12, "T/s") }
 }
 
