@@ -189,8 +189,10 @@ mod tests {
     #[test]
     fn a_card_that_library_kernel_and_two_backends_see_is_one() {
         let address = Some("0000:3b:00.0");
-        let mut machine = Machine::default();
-        machine.gpus = vec![gpu("NVIDIA", "NVIDIA GeForce RTX 4090", 24, address)];
+        let mut machine = Machine {
+            gpus: vec![gpu("NVIDIA", "NVIDIA GeForce RTX 4090", 24, address)],
+            ..Machine::default()
+        };
         let devices =
             vec![device("CUDA0", "CUDA", 24, address), device("Vulkan0", "Vulkan", 24, address)];
         add_devices(&mut machine, devices);
@@ -205,9 +207,11 @@ mod tests {
 
     #[test]
     fn two_cards_of_one_kind_stay_two_without_addresses() {
-        let mut machine = Machine::default();
         let name = "NVIDIA GeForce RTX 4090";
-        machine.gpus = vec![gpu("NVIDIA", name, 24, None), gpu("NVIDIA", name, 24, None)];
+        let mut machine = Machine {
+            gpus: vec![gpu("NVIDIA", name, 24, None), gpu("NVIDIA", name, 24, None)],
+            ..Machine::default()
+        };
         let devices = ["Vulkan0", "Vulkan1", "Vulkan2"].map(|n| device(n, "Vulkan", 24, None));
         add_devices(&mut machine, devices.to_vec());
         let names: Vec<_> = machine.gpus.iter().map(|gpu| gpu.device.clone().unwrap()).collect();
@@ -216,8 +220,10 @@ mod tests {
 
     #[test]
     fn another_address_or_memory_is_another_card() {
-        let mut machine = Machine::default();
-        machine.gpus = vec![gpu("NVIDIA", "NVIDIA GeForce RTX 4090", 24, Some("0000:01:00.0"))];
+        let mut machine = Machine {
+            gpus: vec![gpu("NVIDIA", "NVIDIA GeForce RTX 4090", 24, Some("0000:01:00.0"))],
+            ..Machine::default()
+        };
         let other = device("CUDA0", "CUDA", 24, Some("0000:02:00.0"));
         add_devices(&mut machine, vec![other, device("CUDA1", "CUDA", 80, None)]);
         assert_eq!(machine.gpus.len(), 3);
@@ -228,8 +234,10 @@ mod tests {
 
     #[test]
     fn a_name_that_is_only_a_number_is_replaced_and_memory_filled_in() {
-        let mut machine = Machine::default();
-        machine.gpus = vec![gpu("Intel", "Intel 0x56a0", 0, Some("0000:03:00.0"))];
+        let mut machine = Machine {
+            gpus: vec![gpu("Intel", "Intel 0x56a0", 0, Some("0000:03:00.0"))],
+            ..Machine::default()
+        };
         machine.gpus[0].memory_bytes = None;
         machine.gpus[0].free_bytes = None;
         machine.unseen.insert("gpus.0.memory_bytes".to_owned(), "hidden".to_owned());
