@@ -4,19 +4,25 @@
 //! runs the same over a directory of captured files. Changes nothing, measures nothing; what the
 //! facts are good for is left to `plan` and `render`.
 
+mod arm;
+mod cache;
 mod cgroup;
 mod clock;
+mod container;
 mod cpu;
 mod drm;
 mod gpu;
 mod host;
 mod hwloc;
+mod hypervisor;
 mod isa;
 mod kinds;
 mod limits;
 mod live;
 mod memory;
 mod mounts;
+mod names;
+mod node_kind;
 mod numa;
 mod nvidia;
 mod portable;
@@ -28,15 +34,18 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod tree;
+mod x86;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-pub use host::{Host, Tree, Unread};
+pub use host::{Host, Unread};
 pub use live::{Live, live};
 pub use registers::Registers;
 pub use sensor::{ProcessorTimes, processor_times};
 pub use topology::Topology;
+pub use tree::Tree;
 
 use crate::model::{Machine, Provenance};
 
@@ -57,12 +66,12 @@ pub fn machine(host: &dyn Host) -> Machine {
         provenance: host.provenance(),
         os: system::find(host, &mut gaps),
         cpu: cpu::find(host, topology.as_ref(), &mut gaps),
-        numa: numa::find(host, topology.as_ref(), &mut gaps),
         memory: memory::find(host, &mut gaps),
         gpus: gpu::find(host, &mut gaps),
         storage: storage::find(host, &mut gaps),
         ..Machine::default()
     };
+    machine.numa = numa::find(host, topology.as_ref(), &machine.cpu, &mut gaps);
     machine.limits = limits::find(host, &mut machine.cpu, &mut gaps);
     if described {
         gaps.missing("gpus", "hwloc describes another machine");
