@@ -191,3 +191,32 @@ pub(super) fn small_counters(name: &str) -> bool {
 fn hexadecimal(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_small_cores_are_told_from_those_of_large_ones() {
+        for small in
+            ["armv8_cortex_a53", "armv8_cortex_a510", "armv9_cortex_a520", "apple_icestorm_pmu"]
+        {
+            assert!(small_counters(small), "{small}");
+        }
+        for large in
+            ["armv8_cortex_a76", "armv8_cortex_a720", "apple_firestorm_pmu", "cpu", "arm_dsu_0"]
+        {
+            assert!(!small_counters(large), "{large}");
+        }
+    }
+
+    #[test]
+    fn no_design_is_named_twice_by_its_numbers() {
+        for (index, design) in DESIGNS.iter().enumerate() {
+            let same = |other: &Design| {
+                (other.implementer, other.part) == (design.implementer, design.part)
+            };
+            assert!(!DESIGNS[..index].iter().any(same), "{}", design.name);
+        }
+    }
+}

@@ -35,6 +35,13 @@ pub(super) fn find(host: &dyn Host, described: &CpuList, online: &CpuList) -> Ve
     instances(found.into_iter().map(|found| found.cache))
 }
 
+/// Levels of the caches that one CPU has.
+pub(super) fn levels(host: &dyn Host, cpu: u32) -> Vec<u32> {
+    let folder = format!("{CPUS}/cpu{cpu}/cache");
+    let names = host.list(&folder).into_iter();
+    names.filter_map(|name| value(host, &format!("{folder}/{name}/level")).ok()).collect()
+}
+
 /// Adds a cache unless another CPU that shares it has listed it.
 fn add(host: &dyn Host, folder: &str, cpu: u32, online: &CpuList, found: &mut Vec<Found>) {
     let file = |fact: &str| format!("{folder}/{fact}");

@@ -18,9 +18,11 @@ const MARKERS: &[(&str, &str)] = &[
 /// Parts of the names of groups.
 const GROUPS: &[(&str, &str)] = &[
     ("kubepods", "kubernetes"),
-    ("/docker", "docker"),
+    ("/docker/", "docker"),
+    ("/docker-", "docker"),
     ("/libpod-", "podman"),
-    ("/lxc", "lxc"),
+    ("/lxc/", "lxc"),
+    ("/lxc.payload", "lxc"),
     ("/machine.slice/systemd-nspawn", "systemd-nspawn"),
     ("/garden/", "garden"),
 ];
@@ -52,19 +54,18 @@ pub(super) fn find(host: &dyn Host) -> Option<String> {
     }
     let mounts = || {
         let text = host.read("/proc/self/mountinfo").unwrap_or_default();
-        // Only what the root of a container sees is inside of it: on the outer system the same
-        // paths are mount points, not the folders that are mounted.
-        let inside = |line: &str, word: &str| {
-            let root = line.split(' ').nth(3).unwrap_or_default();
-            root.contains(word) || (word.starts_with(' ') && line.contains(word) && in_proc(line))
-        };
-        MOUNTS.iter().find(|(word, _)| text.lines().any(|line| inside(line, word)))
+        MOUNTS.iter().find(|(word, _)| text.lines().any(|line| from_outside(line, word)))
     };
     marked.or(named).or_else(mounts).map(|(_, name)| (*name).to_owned())
 }
 
-/// LXC mounts single files over those of `/proc`; on the outer system the file system lies
-/// elsewhere.
-fn in_proc(line: &str) -> bool {
-    line.split(' ').nth(4).is_some_and(|point| point.starts_with("/proc/"))
+/// Whether a mount brought something in from the outer system. There, the same paths are mount
+/// points; and LXC lays single files over those of `/proc` only inside.
+fn from_outside(line: &str, word: &str) -> bool {
+    let mut fields = line.split(' ').skip(3);
+    let (root, point) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    if word.starts_with(' ') {
+        return line.contains(word) && point.starts_with("/proc/");
+    }
+    root.contains(word) && !point.contains(word)
 }

@@ -3,7 +3,7 @@
 
 use super::host::{cpus, value};
 use super::topology::CPUS;
-use super::{Host, arm};
+use super::{Host, arm, cache};
 use crate::model::{CoreKind, CpuList, KindName};
 
 /// Cores of less than this share of the strongest one's capacity or clock are another kind. The
@@ -47,8 +47,7 @@ fn by_counters(host: &dyn Host, all: &CpuList) -> Option<Groups> {
 /// The small cores that lie on another chip of the package share counters with those beside the
 /// large ones, but not the cache of the third level, and their clock is lower.
 fn lowest(host: &dyn Host, small: &CpuList) -> CpuList {
-    let third =
-        |cpu: &u32| value::<u32>(host, &format!("{CPUS}/cpu{cpu}/cache/index3/level")).is_ok();
+    let third = |cpu: &u32| cache::levels(host, *cpu).contains(&3);
     let apart: CpuList = small.iter().filter(|cpu| !third(cpu)).collect();
     let is_part = |list: &CpuList| !list.is_empty() && list.len() < small.len();
     if is_part(&apart) {

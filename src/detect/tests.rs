@@ -52,6 +52,7 @@ fn from_disk(files: &Files) -> Value {
 fn every_shape_of_machine_is_seen_as_it_is() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines");
     let mut shapes = 0;
+    let mut found = Vec::new();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let shape = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -60,21 +61,20 @@ fn every_shape_of_machine_is_seen_as_it_is() {
         let files = world.files();
         let document = serde_json::to_value(machine(&files)).unwrap();
         assert_eq!(from_disk(&files), document, "{shape}: a folder and memory differ");
-        let mut found = Vec::new();
         differences(&shape, &world.expect, &document, &mut found);
-        for path in &world.missing {
+        for path in world.missing.iter().chain(&world.none) {
             let pointer = format!("/{}", path.replace('.', "/"));
             if !matches!(document.pointer(&pointer), Some(value) if value.is_null()) {
-                found.push(format!("{shape}.{path}: should be missing"));
+                found.push(format!("{shape}.{path}: should be null"));
             }
-            if document["unseen"].get(path).is_none() {
-                found.push(format!("{shape}.{path}: has no reason"));
+            if document["unseen"].get(path).is_some() != world.missing.contains(path) {
+                found.push(format!("{shape}.{path}: a reason where there should be none, or none"));
             }
         }
-        assert!(found.is_empty(), "{}", found.join("\n"));
         shapes += 1;
     }
-    assert!(shapes >= 40, "{} has lost its machines", folder.display());
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert!(shapes >= 60, "{} has lost its machines", folder.display());
 }
 
 /// Facts that a document has of itself, of whatever machine.

@@ -116,3 +116,34 @@ pub(super) fn design(
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_steppings_have_names() {
+        let (intel, amd) = (Some("GenuineIntel"), Some("AuthenticAMD"));
+        for (vendor, numbers, name) in [
+            (intel, (6, 85, Some(4)), "Skylake-SP"),
+            (intel, (6, 85, Some(7)), "Cascade Lake"),
+            (intel, (6, 85, None), "Skylake-SP, Cascade Lake or Cooper Lake"),
+            (intel, (6, 158, Some(13)), "Coffee Lake"),
+            (intel, (6, 204, Some(1)), "Panther Lake"),
+            (intel, (19, 1, Some(0)), "Diamond Rapids"),
+            (amd, (0x17, 0x18, Some(1)), "Zen+"),
+            (amd, (0x17, 0x71, Some(0)), "Zen 2"),
+            (amd, (0x19, 0x01, Some(1)), "Zen 3"),
+            (amd, (0x19, 0x11, Some(1)), "Zen 4"),
+            (amd, (0x19, 0xa0, Some(2)), "Zen 4c"),
+            (amd, (0x1a, 0x02, Some(1)), "Zen 5"),
+        ] {
+            assert_eq!(design(vendor, numbers, &[]), Ok(name), "{numbers:?}");
+        }
+        assert!(design(intel, (6, 250, None), &[]).is_err());
+        assert!(design(None, (6, 85, None), &[]).is_err());
+        let tiles = ["amx_tile".to_owned()];
+        assert!(design(intel, (6, 143, None), &tiles).is_ok());
+        assert!(design(intel, (6, 167, None), &tiles).is_err());
+    }
+}

@@ -80,7 +80,7 @@ fn pipes_folders_and_crowds_are_survived() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         file
     };
-    sysfifo(&inside("proc/meminfo"));
+    pipe(&inside("proc/meminfo"));
     fs::create_dir_all(root.join("proc/cpuinfo")).unwrap();
     fs::create_dir_all(root.join("sys/devices/system/cpu/cpu0/topology/core_cpus_list")).unwrap();
     fs::write(inside("sys/devices/system/cpu/online"), "0-65535\n").unwrap();
@@ -99,7 +99,7 @@ fn pipes_folders_and_crowds_are_survived() {
 }
 
 #[cfg(target_os = "linux")]
-fn sysfifo(path: &Path) {
+fn pipe(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
     assert!(made.success());
 }
@@ -123,6 +123,19 @@ const READ: &[&str] = &[
     "/sys/class/drm/card0/device/mem_info_vram_total",
     "/sys/kernel/mm/transparent_hugepage/enabled",
     "/sys/fs/cgroup/cpu.max",
+    "/sys/fs/cgroup/memory.stat",
+    "/sys/devices/system/cpu/isolated",
+    "/sys/devices/system/cpu/cpu0/topology/thread_siblings",
+    "/sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_map",
+    "/sys/devices/system/node/node1/access0/initiators/read_bandwidth",
+    "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages",
+    "/sys/devices/system/node/has_generic_initiator",
+    "/sys/devices/virtual/memory_tiering/memory_tier4/nodelist",
+    "/sys/bus/cxl/devices/region0/dax_region0/dax0.0/target_node",
+    "/proc/driver/nvidia/gpus/0000:01:00.0/numa_status",
+    "/proc/sysinfo",
+    "/proc/version",
+    "/sys/devices/cpu_core/cpus",
     "/etc/os-release",
 ];
 

@@ -6,7 +6,8 @@
 //! `per` CPUs, where `twins` are the second threads of the CPUs of `range` in the same order.
 //! `[[nodes]]` are memory nodes, `[[cpuinfo]]` the blocks of `/proc/cpuinfo`, `[[each]]` one file
 //! per CPU with `{cpu}` for its number. `[expect]` is a part of the document, and `missing` names
-//! facts that must be `null` and have a reason.
+//! facts that must be `null` and have a reason, `none` those that are `null` because there is nothing
+//! to be seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +24,8 @@ use crate::model::{CpuList, Provenance};
 pub(super) struct World {
     #[serde(default)]
     pub(super) missing: Vec<String>,
+    #[serde(default)]
+    pub(super) none: Vec<String>,
     /// The folder of models on that machine.
     pub(super) models: Option<PathBuf>,
     online: Option<CpuList>,
