@@ -219,6 +219,9 @@ pub struct Node {
     pub cpus: CpuList,
     /// What its memory is made of.
     pub kind: Option<NodeKind>,
+    /// Its share of the pools of reserved huge pages.
+    #[serde(default)]
+    pub huge_pages: Vec<HugePages>,
 }
 
 /// What the memory of a node is made of.
@@ -231,6 +234,8 @@ pub enum NodeKind {
     Hbm,
     /// Memory behind a CXL link.
     Cxl,
+    /// A graphics card's, which the system can address.
+    Gpu,
 }
 
 /// Main memory.
@@ -278,9 +283,16 @@ pub struct Limits {
     pub cpuset: Option<CpuList>,
     /// Memory the groups allow, the least of all nested ones; `None`: no limit.
     pub memory_limit_bytes: Option<Bytes>,
+    /// What is left below that limit, file cache that can be dropped counted as free; `None`: no
+    /// limit.
+    pub memory_available_bytes: Option<Bytes>,
+    /// CPUs that the kernel keeps clear of ordinary work (`isolcpus`): it moves no thread from one
+    /// of them to another. `None`: none are.
+    pub isolated_cpus: Option<CpuList>,
     /// Memory that may be locked (`--mlock`); `None`: no limit.
     pub locked_memory_bytes: Option<Bytes>,
     /// Threads that can run at once: allowed CPUs, cut by the quota rounded up, at least 1.
+    /// Isolated CPUs count only where all allowed ones are isolated.
     pub usable_threads: Option<u32>,
 }
 
@@ -529,7 +541,8 @@ impl Machine {
     /// Memory that can be had without swapping, under this process's limit.
     #[must_use]
     pub fn available_memory(&self) -> Option<Bytes> {
-        [self.memory.available_bytes, self.limits.memory_limit_bytes].into_iter().flatten().min()
+        let limits = [self.limits.memory_limit_bytes, self.limits.memory_available_bytes];
+        [self.memory.available_bytes].into_iter().chain(limits).flatten().min()
     }
 }
 

@@ -65,7 +65,7 @@ mod tests {
 
     fn node(id: u32, cpus: &str) -> Node {
         let (memory_bytes, free_bytes) = (Some(Bytes(1 << 30)), None);
-        Node { id, memory_bytes, free_bytes, cpus: list(cpus), kind: None }
+        Node { id, memory_bytes, free_bytes, cpus: list(cpus), kind: None, huge_pages: Vec::new() }
     }
 
     #[test]

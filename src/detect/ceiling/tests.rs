@@ -25,6 +25,7 @@ fn two_nodes() -> Machine {
         free_bytes: None,
         cpus: cpus.parse().unwrap(),
         kind: None,
+        huge_pages: Vec::new(),
     };
     machine.numa.nodes = vec![node(0, "0-3"), node(1, "4-7")];
     machine

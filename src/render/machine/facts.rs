@@ -271,6 +271,7 @@ fn made_of(node: &Node) -> &'static str {
     match node.kind {
         Some(NodeKind::Hbm) => " HBM",
         Some(NodeKind::Cxl) => " CXL",
+        Some(NodeKind::Gpu) => " of a graphics card",
         Some(NodeKind::Dram) | None => "",
     }
 }

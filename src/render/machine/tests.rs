@@ -79,6 +79,7 @@ fn large() -> Machine {
                 .parse::<CpuList>()
                 .unwrap(),
             kind: Some(if id == 7 { NodeKind::Hbm } else { NodeKind::Dram }),
+            huge_pages: Vec::new(),
         })
         .collect();
     let card = Gpu {
