@@ -7,13 +7,15 @@ mod clock;
 mod device;
 mod identity;
 mod job;
+mod rates;
 mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
-pub use device::{DeviceKind, DeviceRates, DeviceReport};
+pub use device::{DeviceKind, DeviceReport};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
+pub use rates::DeviceRates;
 pub use setting::{
     ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
     ParseSettingError, Priority, ProcessSetting, Setting, ThreadSetting, Toggle,

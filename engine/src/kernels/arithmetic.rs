@@ -14,7 +14,7 @@ pub enum Element {
 /// One loop of multiply-adds, in one instruction set.
 ///
 /// Floats: every lane of every chain starts at a whole number and becomes half of itself plus one
-/// in each step. Bytes: every lane adds products of [`operands`]. Both can be checked.
+/// in each step. Bytes: every lane adds products of the same small bytes. Both can be checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Arithmetic {
     pub(super) isa: &'static str,

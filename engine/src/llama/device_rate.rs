@@ -89,16 +89,16 @@ fn per_second(
 ) -> Result<Vec<f64>, Failure> {
     let mut rates = Vec::new();
     for problem in problems {
-        let scene = Scene::new(device, &problem).ok_or_else(|| Failure::OutOfMemory {
-            reason: format!("no memory for test matrices on {name}"),
-            log: Vec::new(),
-        })?;
+        let scene = match Scene::new(device, &problem) {
+            Some(scene) => scene,
+            // A smaller one has told something.
+            None if !rates.is_empty() => break,
+            None => return Err(no_memory(name)),
+        };
         // The first one compiles and copies; the second one is what later ones are like.
         scene.compute(name)?;
         scene.check(&problem, name)?;
-        if scene.compute(name)? < LONG_ENOUGH && !rates.is_empty() {
-            rates.clear();
-        }
+        scene.compute(name)?;
         let times = (0..SAMPLES).map(|_| scene.compute(name)).collect::<Result<Vec<_>, _>>()?;
         let long = times.iter().min().is_some_and(|least| *least >= LONG_ENOUGH);
         rates = times.iter().map(|time| amount(&problem) / time.as_secs_f64()).collect();
@@ -107,6 +107,11 @@ fn per_second(
         }
     }
     Ok(rates)
+}
+
+fn no_memory(name: &str) -> Failure {
+    let reason = format!("no memory for test matrices on {name}");
+    Failure::OutOfMemory { reason, log: Vec::new() }
 }
 
 /// A matrix of 16-bit floats times some vectors, several times.
