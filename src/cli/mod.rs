@@ -13,6 +13,7 @@ mod man;
 mod model;
 mod progress;
 mod report;
+mod rpc_server;
 mod spelling;
 mod sweep;
 mod synth;
@@ -49,6 +50,7 @@ enum Verb {
     Sweep(Box<sweep::Arguments>),
     Report(report::Arguments),
     Bench(Box<bench::Arguments>),
+    RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -88,6 +90,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
     }

@@ -9,6 +9,7 @@
 
 mod backend;
 mod context;
+mod device_modules;
 mod engine;
 mod log;
 mod memory;
@@ -19,6 +20,7 @@ mod probe;
 mod product;
 pub mod quantize;
 mod refuse;
+pub mod rpc;
 mod score;
 mod self_test;
 mod verdict;
@@ -26,6 +28,7 @@ mod weight_types;
 mod work;
 
 pub use backend::identity;
+pub use device_modules::{FOLDERS_VARIABLE, ModuleError};
 pub use engine::Llama;
 pub use log::echo_to_stderr;
 pub use modules::{Modules, ModulesError};
