@@ -23,6 +23,7 @@ mod refuse;
 pub mod rpc;
 mod score;
 mod self_test;
+mod stage;
 mod verdict;
 mod weight_types;
 mod work;
@@ -35,6 +36,7 @@ pub use modules::{Modules, ModulesError};
 pub use probe::{Probe, probe};
 pub use score::scores;
 pub use self_test::self_test;
+pub use stage::{Stage, observe};
 pub use weight_types::weight_types;
 
 /// Text that llama.cpp returned, or nothing for a null pointer.
