@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use autotune_engine::api::{
@@ -188,9 +189,13 @@ fn engine(fault: &str, done: &Path) -> WorkerEngine {
 
 /// A variant that runs here, found by sound workers.
 fn usable_variant(model: &Path) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_autotune"));
-    let mut engine = WorkerEngine::new(program, WorkerOptions::default());
-    engine.best_variant(model).expect("some variant runs here")
+    static VARIANT: OnceLock<String> = OnceLock::new();
+    let find = || {
+        let program = Path::new(env!("CARGO_BIN_EXE_autotune"));
+        let mut engine = WorkerEngine::new(program, WorkerOptions::default());
+        engine.best_variant(model).expect("some variant runs here")
+    };
+    VARIANT.get_or_init(find).clone()
 }
 
 fn job(model: &Path) -> Job {
