@@ -174,10 +174,10 @@ fn the_program_has_no_faults() -> Result<(), Failed> {
     let mut engine = WorkerEngine::new(program, WorkerOptions { resident: 1, environment });
     engine.run(&job(&model), PATIENCE).map_err(|failure| failure.to_string())?;
     let bytes = fs::read(program)?;
-    match bytes.windows(FAULT.len()).any(|window| window == FAULT.as_bytes()) {
-        true => Err("the program knows the name of the fault's variable".into()),
-        false => Ok(()),
+    if bytes.windows(FAULT.len()).any(|window| window == FAULT.as_bytes()) {
+        return Err("the program knows the name of the fault's variable".into());
     }
+    Ok(())
 }
 
 /// An engine whose workers are this program, the first of them with a fault.

@@ -22,9 +22,12 @@ const TEXTS: [&str; 6] = [
     "a",
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen",
 ];
-/// Squared error over squared logits, of all texts together. Most of it is the CPU's own, which
-/// rounds activations to 8 bits where weights are quantized.
-const MOST_ERROR: f64 = 1e-3;
+/// Squared error over squared logits, of all texts together, that another order of summation and
+/// half floats may make.
+pub(super) const MOST_ERROR: f64 = 1e-3;
+/// The same for K-quants: there the CPU rounds activations to 8 bits in blocks of 256, which is
+/// an error of its own of this size (F16 weights agree to 1e-4).
+pub(super) const MOST_ERROR_K: f64 = 2e-3;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
@@ -84,7 +87,7 @@ fn answer_a_question() {
 }
 
 /// Holds what a device says against the CPU, and gives the error over all texts.
-pub(super) fn hold(what: &str, on_cpu: &[Vec<f32>], on_device: &[Vec<f32>]) -> f64 {
+pub(super) fn hold(what: &str, on_cpu: &[Vec<f32>], on_device: &[Vec<f32>], most: f64) -> f64 {
     assert_eq!(on_cpu.len(), on_device.len());
     let (mut wrong, mut size) = (0.0_f64, 0.0_f64);
     for (text, (right, other)) in TEXTS.iter().zip(on_cpu.iter().zip(on_device)) {
@@ -100,7 +103,7 @@ pub(super) fn hold(what: &str, on_cpu: &[Vec<f32>], on_device: &[Vec<f32>]) -> f
         size += pairs().map(|(a, _)| a * a).sum::<f64>();
     }
     let error = wrong / size;
-    assert!(error <= MOST_ERROR, "{what}: error {error:e}");
+    assert!(error <= most, "{what}: error {error:e}");
     error
 }
 

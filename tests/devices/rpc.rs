@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use autotune_engine::api::{Engine, Failure, GpuLayers};
 
-use super::logits::{hold, logits};
+use super::logits::{MOST_ERROR, hold, logits};
 use super::{Model, PATIENCE, engine, process, program};
 
 /// A server on a free port, ended when dropped.
@@ -55,7 +55,7 @@ fn layers_on_two_servers_give_the_cpus_logits() {
     let counts: Vec<GpuLayers> = [1, model.layers].map(GpuLayers::Count).to_vec();
     let counts = [counts, vec![GpuLayers::All]].concat();
     for (count, said) in counts.iter().zip(logits(&model, there, &counts)) {
-        let error = hold(&format!("{count} layers"), on_cpu, &said);
+        let error = hold(&format!("{count} layers"), on_cpu, &said, MOST_ERROR);
         eprintln!("{count} layers on two servers: error {error:.1e}");
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use autotune_engine::api::{Engine, GpuLayers};
 
-use super::logits::{hold, logits};
+use super::logits::{MOST_ERROR, MOST_ERROR_K, hold, logits};
 use super::{Model, PATIENCE, engine, process, program};
 
 /// Whether layers can be put on a Vulkan device here; if not, it is said.
@@ -22,7 +22,7 @@ fn has_vulkan(model: &Model) -> bool {
 #[test]
 #[ignore = "needs the Vulkan module and a device: make test-full"]
 fn any_share_of_the_layers_gives_the_cpus_logits() {
-    for quant in ["f16", "q8_0", "q4_k_m"] {
+    for (quant, most) in [("f16", MOST_ERROR), ("q8_0", MOST_ERROR), ("q4_k_m", MOST_ERROR_K)] {
         let model = Model::new(quant);
         if !has_vulkan(&model) {
             return;
@@ -32,7 +32,7 @@ fn any_share_of_the_layers_gives_the_cpus_logits() {
         let said = logits(&model, process(Vec::new()), &counts);
         let on_cpu = said[0].clone();
         for (count, on_device) in counts.iter().zip(&said) {
-            let error = hold(&format!("{quant}, {count} layers"), &on_cpu, on_device);
+            let error = hold(&format!("{quant}, {count} layers"), &on_cpu, on_device, most);
             eprintln!("{quant}, {count} layers on Vulkan: error {error:.1e}");
         }
     }

@@ -26,7 +26,7 @@ const SIGNALS: [(Signal, &str); 14] = [
     (Signal::SYS, "SIGSYS"),
 ];
 
-/// How libraries say, before they end the process, that it is for want of memory: CUDA and ROCm,
+/// How libraries say, before they end the process, that it is for want of memory: CUDA and HIP,
 /// cuBLAS, Vulkan, C++, Rust, and ggml, which asserts that it got memory for its graphs.
 const LAST_WORDS: [&str; 7] = [
     "error: out of memory",
