@@ -16,7 +16,7 @@ HEADERS    := $(TARGET_DIR)/vulkan-headers
 # The Vulkan device of the full tests: Mesa's software device, where no other is named.
 VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
 
-.PHONY: help setup links build vulkan cuda demo test test-full bench install uninstall
+.PHONY: help setup links build vulkan cuda demo test test-full bench parity install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
@@ -25,6 +25,7 @@ help:
 	@echo "make vulkan     build and add the module for GPUs with Vulkan (cuda: for those of NVIDIA)"
 	@echo "make test-full  what takes long or needs a device: Vulkan beside the CPU"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
+	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
 	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make uninstall  remove what install placed there"
 	@echo "make setup      only install what the build needs from this system's packages"
@@ -81,6 +82,11 @@ test-full: vulkan
 
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth
+
+# Wants python3 with pip and venv, for the sources of llama-bench.
+parity: build
+	eval "$$(sh benches/parity/build.sh $(TARGET_DIR)/parity)" && \
+	$(CARGO) bench --profile release --locked --bench parity
 
 install: build
 	CARGO="$(CARGO)" sh scripts/install.sh "$(AUTOTUNE)" "$(DESTDIR)$(PREFIX)"

@@ -46,6 +46,22 @@ pub fn identity() -> Identity {
 impl Backend {
     /// Makes this process one with this setting. Without a variant the best score is taken.
     pub(super) fn start(setting: &ProcessSetting) -> Result<Self, Failure> {
+        Self::start_with(setting, |modules| {
+            load_devices(modules)?;
+            rpc::register(modules, &setting.rpc)
+        })
+    }
+
+    /// The same with no device but the CPU, for what concerns nothing else: a driver that breaks
+    /// is no fault of a CPU variant.
+    pub(super) fn start_without_devices(setting: &ProcessSetting) -> Result<Self, Failure> {
+        Self::start_with(setting, |_| Ok(()))
+    }
+
+    fn start_with(
+        setting: &ProcessSetting,
+        add_devices: impl FnOnce(&Modules) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(backend) = started.as_ref() {
             return backend.fits(setting).map(|()| backend.clone());
@@ -69,8 +85,7 @@ impl Backend {
         if let Ok(library) = unsafe { Library::new(&file) } {
             let _ = CPU_MODULE.set(library);
         }
-        load_devices(&modules)?;
-        rpc::register(&modules, &setting.rpc)?;
+        add_devices(&modules)?;
         let offloads = has_gpu();
         // SAFETY: the registry holds a CPU backend, which both calls need; this is the only place
         // that calls them, once per process, since `STARTED` is locked and empty.

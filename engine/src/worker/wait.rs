@@ -88,7 +88,8 @@ fn wanted_memory(log: &[String]) -> Option<String> {
     last.iter().find(says).map(|line| line.trim().to_owned())
 }
 
-fn name(signal: i32) -> String {
+/// The name of a signal, for example `SIGILL`.
+pub(crate) fn name(signal: i32) -> String {
     SIGNALS
         .iter()
         .find(|(known, _)| known.as_raw() == signal)
