@@ -178,7 +178,7 @@ impl Grid {
         Test {
             model: PathBuf::new(),
             setting: Setting {
-                process: ProcessSetting { isa_variant: None, numa: self.numa },
+                process: ProcessSetting { numa: self.numa, ..ProcessSetting::default() },
                 // llama-bench leaves weights rearranged wherever the CPU has a kernel for it.
                 load: LoadSetting { repack: Toggle::On, ..LoadSetting::default() },
                 context: ContextSetting::default(),

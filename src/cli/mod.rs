@@ -15,6 +15,7 @@ mod peaks;
 mod probe;
 mod progress;
 mod report;
+mod rpc_server;
 mod spelling;
 mod sweep;
 mod synth;
@@ -51,6 +52,7 @@ enum Verb {
     Sweep(Box<sweep::Arguments>),
     Report(report::Arguments),
     Bench(Box<bench::Arguments>),
+    RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -93,6 +95,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Probe(arguments) => probe::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
     }

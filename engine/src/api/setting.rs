@@ -31,6 +31,9 @@ pub struct ProcessSetting {
     pub isa_variant: Option<String>,
     /// ggml's NUMA strategy.
     pub numa: Numa,
+    /// Servers whose devices are used before those of this machine, as `host:port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rpc: Vec<String>,
 }
 
 /// What is fixed while a model is loaded.

@@ -8,6 +8,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::model::Model;
 use super::pool::Pools;
+use super::stage::{self, Stage};
 use super::{log, text, verdict};
 use crate::api::{ContextSetting, Failure, FlashAttention, KvType, ThreadSetting};
 
@@ -58,6 +59,7 @@ impl Context {
         params.type_v = kv_type(setting.type_v);
         // As llama-bench and llama-server have it; the C API's own default is the full size.
         params.swa_full = false;
+        stage::reached(Stage::Context);
         let mark = log::mark();
         // SAFETY: the model is alive and stays so as long as this context.
         let pointer = unsafe { sys::llama_init_from_model(model.as_ptr(), params) };

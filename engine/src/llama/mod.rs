@@ -9,6 +9,7 @@
 
 mod backend;
 mod context;
+mod device_modules;
 mod device_rate;
 mod devices;
 mod engine;
@@ -21,13 +22,16 @@ mod probe;
 mod product;
 pub mod quantize;
 mod refuse;
+pub mod rpc;
 mod score;
 mod self_test;
+mod stage;
 mod verdict;
 mod weight_types;
 mod work;
 
 pub use backend::identity;
+pub use device_modules::{FOLDERS_VARIABLE, ModuleError};
 pub use device_rate::device_rates;
 pub use devices::devices;
 pub use engine::Llama;
@@ -36,6 +40,7 @@ pub use modules::{Modules, ModulesError};
 pub use probe::{Probe, probe};
 pub use score::scores;
 pub use self_test::self_test;
+pub use stage::{Stage, observe};
 pub use weight_types::weight_types;
 
 /// Text that llama.cpp returned, or nothing for a null pointer.

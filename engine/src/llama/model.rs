@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use llama_cpp_sys_2 as sys;
 
 use super::backend::Backend;
+use super::stage::{self, Stage};
 use super::{log, text, verdict};
 use crate::api::{Bytes, Failure, GpuLayers, LoadMode, LoadSetting, ModelFacts, Toggle};
 
@@ -48,6 +49,7 @@ impl Model {
         params.use_extra_bufts = setting.repack == Toggle::On;
         // The default prints dots into the log.
         params.progress_callback = Some(go_on);
+        stage::reached(Stage::Load);
         let mark = log::mark();
         // SAFETY: the path and the list of devices outlive the call; a backend is registered.
         let pointer = unsafe { sys::llama_model_load_from_file(name.as_ptr(), params) };

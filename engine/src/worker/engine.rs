@@ -18,6 +18,9 @@ use crate::api::{
 const SHORT: Duration = Duration::from_secs(60);
 /// Prefixes of variables that change what an engine does without a word.
 pub const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
+/// Variables that pass all the same: they name the devices that there are, as
+/// `CUDA_VISIBLE_DEVICES` does.
+pub const PASSED: [&str; 1] = ["GGML_VK_VISIBLE_DEVICES"];
 
 /// How workers are kept.
 #[derive(Debug, Clone)]
@@ -236,6 +239,10 @@ impl WorkerEngine {
             self.residents.push(resident);
             return Ok(None);
         }
+        // An RPC server serves one process at a time; the next one would wait for ever.
+        let shares =
+            |other: &Resident| other.setting.rpc.iter().any(|server| setting.rpc.contains(server));
+        self.residents.retain(|other| !shares(other));
         // First room, then the newcomer: models are large.
         let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
         self.residents.drain(..surplus);
@@ -358,7 +365,7 @@ fn cleaned(
 ) -> Vec<(OsString, OsString)> {
     let stripped = |name: &OsStr| {
         let name = name.to_string_lossy();
-        STRIPPED.iter().any(|prefix| name.starts_with(prefix))
+        STRIPPED.iter().any(|prefix| name.starts_with(prefix)) && !PASSED.contains(&&*name)
     };
     // ggml would fork a debugger for a trace of each abort.
     let ours = [("GGML_NO_BACKTRACE".into(), "1".into())];
@@ -374,11 +381,19 @@ mod tests {
 
     #[test]
     fn an_inherited_variable_cannot_change_a_result() {
-        let inherited = ["GGML_CPU_TILED_MM", "OMP_NUM_THREADS", "LLAMA_X", "PATH", "MY_GGML_"]
-            .map(|name| (name.into(), "0".into()));
+        let inherited = [
+            "GGML_CPU_TILED_MM",
+            "GGML_VK_VISIBLE_DEVICES",
+            "OMP_NUM_THREADS",
+            "LLAMA_X",
+            "PATH",
+            "MY_GGML_",
+        ]
+        .map(|name| (name.into(), "0".into()));
         let environment = cleaned(inherited.into_iter(), vec![("GGML_Y".into(), "2".into())]);
         let names: Vec<_> = environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["GGML_NO_BACKTRACE", "GGML_Y", "MY_GGML_", "PATH"]);
+        let wanted = ["GGML_NO_BACKTRACE", "GGML_VK_VISIBLE_DEVICES", "GGML_Y", "MY_GGML_", "PATH"];
+        assert_eq!(names, wanted);
     }
 
     #[test]
