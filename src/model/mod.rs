@@ -6,6 +6,7 @@
 mod card;
 mod ceilings;
 mod cpu_list;
+mod diagnosis;
 mod findings;
 mod machine;
 mod plan;
@@ -15,6 +16,7 @@ mod workload;
 pub use card::{ModelCard, TypeShare};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use cpu_list::{CpuList, ParseCpuListError};
+pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,

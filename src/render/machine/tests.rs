@@ -124,7 +124,7 @@ fn a_large_machine_fits_on_a_screen_and_tells_what_bounds_it() {
     }]);
     let printed = plain(&machine);
     for words in [
-        "420.0 GB/s read",
+        "420 GB/s ±2 % read",
         "PCIe 1 ×8 now (can PCIe 5 ×16)",
         "500 W (made for 700)",
         "slowed by power limit",
