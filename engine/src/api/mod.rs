@@ -4,12 +4,14 @@
 //! Plain data, no I/O beside reading a [`Clock`]. Meaning of times, choice of settings and repetition are left to callers.
 
 mod clock;
+mod forecast;
 mod identity;
 mod job;
 mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
+pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use setting::{
@@ -18,6 +20,7 @@ pub use setting::{
 };
 pub use units::{Bytes, TokenRate, Tokens};
 
+use std::path::Path;
 use std::time::Duration;
 
 /// Something that runs a GGUF model under a setting and says how long it took.
@@ -39,4 +42,11 @@ pub trait Engine {
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
+
+    /// What the model needs of each memory under the setting; nothing is allocated for it, and
+    /// nothing runs.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let _ = (model, setting);
+        Err(Failure::refused("this engine foresees no memory"))
+    }
 }

@@ -10,6 +10,7 @@
 mod backend;
 mod context;
 mod engine;
+mod forecast;
 mod log;
 mod memory;
 mod model;

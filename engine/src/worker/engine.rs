@@ -10,8 +10,8 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
-    VariantVerdict,
+    Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting, VariantFault,
+    VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
@@ -43,6 +43,8 @@ pub struct WorkerEngine {
     limit: usize,
     /// Most recently used last.
     residents: Vec<Resident>,
+    /// Foresees memory: a process of its own, so that nothing that a job left is counted.
+    forecaster: Option<Resident>,
     verdicts: BTreeMap<(String, Vec<String>), VariantVerdict>,
     scores: Option<Vec<(String, i32)>>,
     identity: Option<Identity>,
@@ -70,6 +72,7 @@ impl WorkerEngine {
             environment: cleaned(std::env::vars_os(), options.environment),
             limit: options.resident.max(1),
             residents: Vec::new(),
+            forecaster: None,
             verdicts: BTreeMap::new(),
             scores: None,
             identity: None,
@@ -97,6 +100,7 @@ impl WorkerEngine {
 
     /// Ends all resident workers, and with them frees their models.
     pub fn release(&mut self) {
+        self.forecaster = None;
         self.residents.clear();
     }
 
@@ -217,13 +221,18 @@ impl WorkerEngine {
         let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
         self.residents.drain(..surplus);
         let started = Instant::now();
+        let resident = self.started(setting, deadline)?;
+        self.residents.push(resident);
+        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// A new process of such a setting.
+    fn started(&self, setting: &ProcessSetting, deadline: Duration) -> Result<Resident, Failure> {
         let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
         match process.ask(Ask::Start(setting.clone()), deadline)? {
-            Answer::Started => {}
-            other => return Err(mismatch(&other)),
+            Answer::Started => Ok(Resident { setting: setting.clone(), process }),
+            other => Err(mismatch(&other)),
         }
-        self.residents.push(Resident { setting: setting.clone(), process });
-        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 
     fn attempt(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
@@ -294,6 +303,29 @@ impl Engine for WorkerEngine {
             }
             Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
             other => other,
+        }
+    }
+
+    /// In a process of its own: several malformed headers end it.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let model = absolute(model);
+        let mut setting = setting.clone();
+        if setting.process.isa_variant.is_none() {
+            setting.process.isa_variant = Some(self.best_variant(&model)?);
+        }
+        let known = self.forecaster.take().filter(|known| known.setting == setting.process);
+        let mut forecaster = match known {
+            Some(known) => known,
+            None => self.started(&setting.process, SHORT)?,
+        };
+        let answer =
+            forecaster.process.ask(Ask::Forecast { model, setting: Box::new(setting) }, SHORT);
+        if forecaster.process.alive() {
+            self.forecaster = Some(forecaster);
+        }
+        match answer? {
+            Answer::Forecast(forecast) => Ok(*forecast),
+            other => Err(mismatch(&other)),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::api::{Failure, Identity, Job, ProcessSetting, Run, VariantVerdict};
+use crate::api::{Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting, VariantVerdict};
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
@@ -34,6 +34,8 @@ pub(super) enum Ask {
     SelfTest { variant: String, weight_types: Vec<String> },
     /// Become a process of this setting.
     Start(ProcessSetting),
+    /// Foresee the memory of a model under a setting.
+    Forecast { model: PathBuf, setting: Box<Setting> },
     /// Do a job.
     Run(Box<Job>),
 }
@@ -54,6 +56,7 @@ pub(super) enum Answer {
     WeightTypes(Vec<String>),
     SelfTest(VariantVerdict),
     Started,
+    Forecast(Box<Forecast>),
     Run(Box<Run>),
 }
 
