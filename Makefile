@@ -11,13 +11,14 @@ AUTOTUNE   := $(TARGET_DIR)/release/autotune
 
 DEMO_SWEEP := sweep --model synth:smollm2-135m:q4_k_m --budget 3m
 
-.PHONY: help setup links build demo test bench install uninstall
+.PHONY: help setup links build demo test bench parity install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
 	@echo "make test       set up, check format and lints, run every test, build the documentation"
 	@echo "make build      set up and build $(AUTOTUNE)"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
+	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
 	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make uninstall  remove what install placed there"
 	@echo "make setup      only install what the build needs from this system's packages"
@@ -59,6 +60,11 @@ test: setup links
 
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth
+
+# Wants python3 with pip and venv, for the sources of llama-bench.
+parity: build
+	eval "$$(sh benches/parity/build.sh $(TARGET_DIR)/parity)" && \
+	$(CARGO) bench --profile release --locked --bench parity
 
 install: build
 	CARGO="$(CARGO)" sh scripts/install.sh "$(AUTOTUNE)" "$(DESTDIR)$(PREFIX)"

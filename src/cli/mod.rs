@@ -11,6 +11,8 @@ mod global;
 mod interrupt;
 mod man;
 mod model;
+mod peaks;
+mod probe;
 mod progress;
 mod report;
 mod spelling;
@@ -54,6 +56,8 @@ enum Verb {
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
+    #[command(hide = true)]
+    Probe(probe::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -87,6 +91,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
+        Verb::Probe(arguments) => probe::run(arguments),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),

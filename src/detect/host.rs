@@ -8,8 +8,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{Registers, Topology};
-use crate::model::{CpuList, Gpu, Provenance};
+use super::{Card, Registers, Topology};
+use crate::model::{CpuList, Provenance};
 
 /// Longest file that is read: `/proc/cpuinfo` of a thousand CPUs has two million bytes.
 const LONGEST_FILE: u64 = 8 << 20;
@@ -51,7 +51,7 @@ pub trait Host {
     }
 
     /// NVIDIA's cards by the driver's library. `Ok` and empty without a driver.
-    fn nvidia(&self) -> Result<Vec<Gpu>, String> {
+    fn nvidia(&self) -> Result<Vec<Card>, String> {
         Ok(Vec::new())
     }
 

@@ -4,6 +4,9 @@
 //! runs the same over a directory of captured files. Changes nothing, measures nothing; what the
 //! facts are good for is left to `plan` and `render`.
 
+mod amd;
+mod backends;
+pub mod ceiling;
 mod cgroup;
 mod clock;
 mod cpu;
@@ -11,6 +14,7 @@ mod drm;
 mod gpu;
 mod host;
 mod hwloc;
+mod intel;
 mod isa;
 mod kinds;
 mod limits;
@@ -19,6 +23,9 @@ mod memory;
 mod mounts;
 mod numa;
 mod nvidia;
+#[cfg(all(test, unix))]
+mod nvidia_tests;
+mod pci;
 mod portable;
 mod recommend;
 mod registers;
@@ -32,8 +39,11 @@ mod topology;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+pub use backends::add_devices;
+pub use gpu::Card;
 pub use host::{Host, Tree, Unread};
 pub use live::{Live, live};
+pub use nvidia::{GpuProcess, gpu_processes};
 pub use registers::Registers;
 pub use sensor::{ProcessorTimes, processor_times};
 pub use topology::Topology;
@@ -67,7 +77,9 @@ pub fn machine(host: &dyn Host) -> Machine {
     if described {
         gaps.missing("gpus", "hwloc describes another machine");
     }
-    gaps.missing("ceilings", "peaks are not measured by this version");
+    gaps.missing("ceilings", "they were not measured; --ceilings measures them");
+    gaps.missing("devices", gpu::NOT_ASKED);
+    gaps.missing("cpu.isa_unusable", "instructions are executed on the machine itself only");
     machine.unseen = gaps.0;
     if host.provenance() == Provenance::Live {
         portable::fill(&mut machine);

@@ -17,9 +17,10 @@ pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
-    Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, HugePages, KindName, Limits,
-    Machine, Memory, Node, NodeKind, Numa, Offload, OperatingSystem, Pcie, Provenance,
-    Recommendation, SizeClass, Storage, StorageKind, Turbo,
+    Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
+    HugePages, KindName, Limits, Machine, Memory, MigInstance, Node, NodeKind, Numa, Offload,
+    OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind, Switch,
+    Turbo, UnusableIsa,
 };
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};

@@ -4,6 +4,7 @@
 //! Plain data, no I/O beside reading a [`Clock`]. Meaning of times, choice of settings and repetition are left to callers.
 
 mod clock;
+mod device;
 mod forecast;
 mod identity;
 mod job;
@@ -11,6 +12,7 @@ mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
+pub use device::{DeviceKind, DeviceRates, DeviceReport};
 pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
@@ -35,9 +37,15 @@ pub trait Engine {
     /// self-test that multiplies small matrices of the given ggml weight types (`"Q4_K"`,
     /// `"F16"`, …) in a process of its own.
     ///
-    /// The self-test exists because the score of a variant cannot be trusted: some virtual
-    /// machines announce AMX and die at its first instruction.
+    /// The self-test exists because the score of a variant cannot be trusted: some
+    /// die of SIGILL on processors that announce all they need.
     fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure>;
+
+    /// What the backends that load on this machine can compute on. Asking starts the drivers of
+    /// graphics cards, which takes a moment.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        Err(Failure::refused("this engine does not list its devices"))
+    }
 
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::backend::{self, Backend};
 use super::context::Context;
 use super::model::{Model, Weights};
-use super::{Modules, forecast, log, memory, refuse, score, self_test, work};
+use super::{Modules, devices, forecast, log, memory, refuse, score, self_test, work};
 use crate::api::{
-    ContextSetting, Engine, Failure, Forecast, GpuLayers, Identity, Job, LoadMode, LoadSetting,
-    MemoryUse, ProcessSetting, Run, Sample, Setting, Transition, VariantFault, VariantReport,
-    VariantVerdict,
+    ContextSetting, DeviceReport, Engine, Failure, Forecast, GpuLayers, Identity, Job, LoadMode,
+    LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting, Transition, VariantFault,
+    VariantReport, VariantVerdict,
 };
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
@@ -174,6 +174,10 @@ impl Engine for Llama {
             VariantReport { name, score, verdict }
         };
         Ok(score::scores(&modules).into_iter().map(report).collect())
+    }
+
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        devices::devices()
     }
 
     /// The deadline is left to whoever holds this process.

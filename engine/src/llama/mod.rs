@@ -1,14 +1,16 @@
 //! llama.cpp in this process, behind the [`Engine`](crate::api::Engine) trait.
 //!
-//! Everything unsafe of the project is here: the calls into llama.cpp and ggml, and the types that
+//! What is unsafe of the engine is here: the calls into llama.cpp and ggml, and the types that
 //! own what those calls return. A bad setting may still kill the process, because ggml asserts;
 //! surviving that is left to [`crate::worker`].
 
-// The one place that may: each block says why it is sound.
+// One of the two places that may: each block says why it is sound.
 #![allow(unsafe_code)]
 
 mod backend;
 mod context;
+mod device_rate;
+mod devices;
 mod engine;
 mod forecast;
 mod log;
@@ -27,6 +29,8 @@ mod weight_types;
 mod work;
 
 pub use backend::identity;
+pub use device_rate::device_rates;
+pub use devices::devices;
 pub use engine::Llama;
 pub use log::echo_to_stderr;
 pub use modules::{Modules, ModulesError};

@@ -8,9 +8,9 @@ use super::noise::Noise;
 use super::truth::Truth;
 use super::world::{Crash, CrashKind, SelfTest, World};
 use crate::api::{
-    BufferForecast, Bytes, Clock, ContextSetting, Engine, Failure, Forecast, Identity, Job,
-    LoadSetting, MemoryUse, ModelFacts, Place, ProcessSetting, Run, Sample, Setting, Threading,
-    Transition, VariantFault, VariantReport, VariantVerdict, Work,
+    BufferForecast, Bytes, Clock, ContextSetting, DeviceKind, DeviceReport, Engine, Failure,
+    Forecast, Identity, Job, LoadSetting, MemoryUse, ModelFacts, Place, ProcessSetting, Run,
+    Sample, Setting, Threading, Transition, VariantFault, VariantReport, VariantVerdict, Work,
 };
 
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
@@ -205,6 +205,19 @@ impl Engine for Simulator {
         let mut reports: Vec<VariantReport> = self.world.variants.iter().map(report).collect();
         reports.sort_by_key(|report| std::cmp::Reverse(report.score));
         Ok(reports)
+    }
+
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        let memory = Bytes(self.world.machine.memory_bytes);
+        Ok(vec![DeviceReport {
+            name: "CPU".to_owned(),
+            description: self.world.name.clone(),
+            kind: DeviceKind::Cpu,
+            backend: "sim".to_owned(),
+            memory_bytes: Some(memory),
+            free_bytes: Some(memory),
+            pci_address: None,
+        }])
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {

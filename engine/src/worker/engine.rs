@@ -10,8 +10,8 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting, VariantFault,
-    VariantReport, VariantVerdict,
+    DeviceRates, DeviceReport, Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run,
+    Setting, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
@@ -154,6 +154,29 @@ impl WorkerEngine {
         }
     }
 
+    /// What graphics cards reach through their backends, or with `processor` the CPU device, in a
+    /// process of its own. An entry per device; none without one.
+    pub fn device_rates(
+        &mut self,
+        processor: bool,
+        deadline: Duration,
+    ) -> Result<Vec<DeviceRates>, Failure> {
+        let mut isa_variant = None;
+        for (variant, score) in self.scores()? {
+            let types = ["F16".to_owned()];
+            if score > 0 && self.verdict(&variant, &types)? == VariantVerdict::Usable {
+                isa_variant = Some(variant);
+                break;
+            }
+        }
+        let setting = ProcessSetting { isa_variant, ..ProcessSetting::default() };
+        let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
+        match process.ask(Ask::DeviceRates { setting, processor }, deadline)? {
+            Answer::DeviceRates(rates) => Ok(rates),
+            other => Err(mismatch(&other)),
+        }
+    }
+
     fn scores(&mut self) -> Result<Vec<(String, i32)>, Failure> {
         if let Some(scores) = &self.scores {
             return Ok(scores.clone());
@@ -279,6 +302,14 @@ impl Engine for WorkerEngine {
             reports.push(VariantReport { name, score, verdict });
         }
         Ok(reports)
+    }
+
+    /// In a process of its own, which a driver may kill.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        match self.once(Ask::Devices)? {
+            Answer::Devices(devices) => Ok(devices),
+            other => Err(mismatch(&other)),
+        }
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {

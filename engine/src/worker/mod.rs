@@ -17,6 +17,7 @@ mod wait;
 pub use cancel::Canceller;
 pub use child::serve;
 pub use engine::{STRIPPED, WorkerEngine, WorkerOptions};
+pub(crate) use wait::name as signal_name;
 
 /// Begins the last line of an engine that aborts itself.
 pub(crate) const ABORT_MARK: &str = "engine aborts: ";

@@ -63,7 +63,8 @@ pub(super) fn failure(status: ExitStatus, killed_for_memory: bool, log: Vec<Stri
     }
 }
 
-fn name(signal: i32) -> String {
+/// The name of a signal, for example `SIGILL`.
+pub(crate) fn name(signal: i32) -> String {
     SIGNALS
         .iter()
         .find(|(known, _)| known.as_raw() == signal)

@@ -31,8 +31,8 @@ pub(super) struct Place {
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
     pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
-        let OpenEngine { engine, clock, world, canceller } = opened;
-        let (machine, card): (Machine, ModelCard);
+        let OpenEngine { mut engine, clock, world, canceller } = opened;
+        let (mut machine, card): (Machine, ModelCard);
         let sensors: Box<dyn Sensors>;
         if let Some(world) = &world {
             (machine, card) = (simulated_machine(world), simulated_model(world, model));
@@ -40,6 +40,11 @@ impl Place {
         } else {
             (machine, card) = (detect::machine(&detect::live()), model::card(model, printer)?);
             sensors = Box::new(Counters(SystemClock::start()));
+            // Only what a loaded backend drives counts as graphics memory.
+            match engine.devices() {
+                Ok(devices) => detect::add_devices(&mut machine, devices),
+                Err(failure) => drop(machine.unseen.insert("devices".into(), failure.to_string())),
+            }
         }
         let (here, fingerprint) = (here(&machine), machine.fingerprint());
         // From here on there is an engine at work. A model that is still being written is stopped
