@@ -1,8 +1,8 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
 mod calibration;
-mod place;
-mod summary;
+pub(super) mod place;
+pub(super) mod summary;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -178,7 +178,7 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
 }
 
 /// A workload by its name, or from a file.
-fn workload(typed: &str) -> Result<Workload, Stop> {
+pub(super) fn workload(typed: &str) -> Result<Workload, Stop> {
     if let Some(known) = plan::built_in().into_iter().find(|known| known.name == typed) {
         return Ok(known);
     }
@@ -309,7 +309,7 @@ fn planned(
 }
 
 /// The command as somebody else would type it.
-fn typed_command() -> String {
+pub(super) fn typed_command() -> String {
     let words = std::env::args().skip(1).map(|word| export::quoted(&word));
     std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
