@@ -252,7 +252,7 @@ fn search_space(
     if let [only] = arguments.context.as_slice() {
         workload.context = *only;
     }
-    Ok(plan::plan(Wish {
+    let mut made = plan::plan(Wish {
         model: &subject.card,
         here: place::here(machine),
         workload,
@@ -264,5 +264,10 @@ fn search_space(
         seed: 1,
         created_at: now(),
         command: typed_command(),
-    }))
+    });
+    let available = machine.available_memory();
+    plan::rule_out(&mut made, &mut |setting| {
+        plan::does_not_fit(&engine.forecast(&subject.path, setting).ok()?, available)
+    });
+    Ok(made)
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autotune_engine::api::{Setting, Work};
+use autotune_engine::api::{Engine, Setting, Work};
 use autotune_engine::worker::STRIPPED;
 use clap::{Args, ValueEnum};
 
@@ -282,6 +282,16 @@ fn planned(
                 .hint("a smaller quantization or --context; --force tries all the same")
         })?;
     }
+    let too_large = |engine: &mut dyn Engine, setting: &Setting| {
+        let available = here.available_memory.filter(|_| !arguments.force);
+        let forecast = engine.forecast(&card.path, setting).ok()?;
+        plan::does_not_fit(&forecast, available)
+    };
+    let own = baseline(&variants);
+    if let Some(sum) = too_large(place.engine.as_mut(), &own) {
+        return Err(Stop::usage(format!("the default setting does not fit: {sum}"))
+            .hint("a smaller quantization or --context; --force tries all the same"));
+    }
     let calibration = if arguments.dry_run {
         None
     } else {
@@ -304,6 +314,7 @@ fn planned(
         created_at: now(),
         command: typed_command(),
     });
+    plan::rule_out(&mut plan, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
     Ok(plan)
 }
@@ -354,12 +365,14 @@ fn sweep(
     }
     let mut display = Display::new(printer, plan, &trials);
     let warned = Cell::new(false);
+    let memory = place.here.available_memory.filter(|_| !arguments.force);
     let ending = Sweep {
         plan,
         session: next_session(&trials),
         bench: place.bench(),
         journal: &mut run,
         cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
+        memory,
         date: &now,
         interrupted: &|| interrupted.load(Ordering::Relaxed),
     }

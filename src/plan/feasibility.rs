@@ -8,7 +8,10 @@ use autotune_engine::api::{Bytes, Forecast, KvType, Setting, Sum};
 
 use super::roofline::Roof;
 use super::thumb::all_layers;
-use crate::model::{Cell, CellSource, DeviceRoom, LayerWeights, Machine, ModelCard, Room};
+use crate::knob::apply;
+use crate::model::{
+    Cell, CellSource, DeviceRoom, LayerWeights, Machine, ModelCard, Plan, Rejected, Room, Scope,
+};
 
 /// Main memory that is left to the system and to others.
 const MEMORY_RESERVE: Bytes = Bytes(512 << 20);
@@ -244,6 +247,27 @@ pub fn does_not_fit(forecast: &Forecast, available: Option<Bytes>) -> Option<Str
     too_much("main memory", available?, MEMORY_RESERVE, &forecast.memory())
 }
 
+/// Takes levels out of the space that do not fit while everything else is the baseline's, with
+/// their sums as the reason. `judge` gives the sum of a setting that does not fit.
+pub fn rule_out(plan: &mut Plan, judge: &mut dyn FnMut(&Setting) -> Option<String>) {
+    let baseline = plan.baseline.clone();
+    let rejected = &mut plan.rejected;
+    for axis in &mut plan.axes {
+        if axis.scope == Scope::Setter {
+            continue;
+        }
+        let whole = axis.clone();
+        axis.levels.retain(|level| {
+            let setting = apply(&whole, &baseline, level).filter(|it| *it != baseline);
+            let Some(reason) = setting.and_then(|setting| judge(&setting)) else { return true };
+            let (knob, level) = (whole.knob.clone(), Some(level.clone()));
+            rejected.push(Rejected { knob, level, reason });
+            false
+        });
+    }
+    plan.axes.retain(|axis| axis.levels.len() >= 2);
+}
+
 #[cfg(test)]
 mod tests {
     use autotune_engine::api::{BufferForecast, ContextSetting, Place};
@@ -339,6 +363,25 @@ mod tests {
         assert_eq!(whole.fits, Some(false));
         let alone = most(&map(&machine(24, &[12]), &card(), &weights(0))).unwrap().0;
         assert!(most(&cells).unwrap().0 > alone);
+    }
+
+    #[test]
+    fn a_level_that_does_not_fit_leaves_the_space_with_its_sum() {
+        let model = card();
+        let mut plan = super::super::plan(super::super::tests::wish(&model));
+        let levels = |plan: &Plan| {
+            plan.axes.iter().find(|axis| axis.knob == "ubatch").map(|axis| axis.levels.len())
+        };
+        let before = levels(&plan).unwrap();
+        let mut judge = |setting: &Setting| {
+            (setting.context.ubatch > 512).then(|| "1 GiB > 0 B by 1 GiB".to_owned())
+        };
+        rule_out(&mut plan, &mut judge);
+        assert!(levels(&plan).unwrap() < before);
+        let out = plan.rejected.iter().filter(|it| it.reason.contains("by 1 GiB"));
+        assert_eq!(out.count(), before - levels(&plan).unwrap());
+        rule_out(&mut plan, &mut |_| Some("never".into()));
+        assert_eq!(levels(&plan), None);
     }
 
     #[test]

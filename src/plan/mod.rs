@@ -22,6 +22,7 @@ use crate::model::{Calibration, ModelCard, Plan, Workload};
 pub use baseline::baseline;
 pub use feasibility::{
     Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, does_not_fit, point, points, room,
+    rule_out,
 };
 pub use layers::layers;
 pub use memory::{Need, need};

@@ -189,18 +189,28 @@ impl Forecast {
     /// what is written to, of the file all that is mapped.
     #[must_use]
     pub fn resident(&self) -> Resident {
+        self.resident_after(self)
+    }
+
+    /// The same after work that fills no more scratch space than another forecast has: the one of
+    /// a context as long as the work.
+    #[must_use]
+    pub fn resident_after(&self, work: &Self) -> Resident {
         let of = |wanted: &Place, what: fn(&RestKind) -> bool| -> Bytes {
             let rest = self.rest.iter().filter(|rest| rest.place == *wanted && what(&rest.what));
             rest.filter_map(|rest| rest.bytes).sum()
         };
         let anonymous = self.buffers.iter().filter(|buffer| buffer.place == Place::Memory);
-        let anonymous: Bytes = anonymous.map(|it| it.context_bytes + it.touched_bytes).sum();
+        let anonymous: Bytes = anonymous.map(|it| it.context_bytes).sum();
+        let touched = work.buffers.iter().filter(|buffer| buffer.place == Place::Memory);
+        let touched: Bytes = touched.map(|buffer| buffer.touched_bytes).sum();
         let weights = |place: &Place| -> Bytes {
             let here = self.buffers.iter().filter(|buffer| buffer.model_place == *place);
             here.map(|buffer| buffer.model_bytes).sum()
         };
         Resident {
             anonymous_bytes: anonymous
+                + touched
                 + weights(&Place::Memory)
                 + of(&Place::Memory, |what| !what.ends_with_the_load()),
             file_bytes: weights(&Place::File) + of(&Place::File, |_| true),

@@ -16,6 +16,8 @@ use crate::api::{
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
 const SHORT: Duration = Duration::from_secs(60);
+/// Forecasts that are remembered.
+const MOST_FORECASTS: usize = 4096;
 /// Prefixes of variables that change what an engine does without a word.
 pub const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
 
@@ -45,6 +47,7 @@ pub struct WorkerEngine {
     residents: Vec<Resident>,
     /// Foresees memory: a process of its own, so that nothing that a job left is counted.
     forecaster: Option<Resident>,
+    forecasts: BTreeMap<(FileKey, Setting), Forecast>,
     verdicts: BTreeMap<(String, Vec<String>), VariantVerdict>,
     scores: Option<Vec<(String, i32)>>,
     identity: Option<Identity>,
@@ -73,6 +76,7 @@ impl WorkerEngine {
             limit: options.resident.max(1),
             residents: Vec::new(),
             forecaster: None,
+            forecasts: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             scores: None,
             identity: None,
@@ -136,10 +140,8 @@ impl WorkerEngine {
 
     /// The types of a model file's tensors, by ggml's names (`"Q4_K"`, `"F16"`).
     pub fn weight_types(&mut self, model: &Path) -> Result<Vec<String>, Failure> {
-        let model = absolute(model);
-        let written = fs::metadata(&model).ok();
-        let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
-        let key = (model.clone(), written);
+        let key = file_key(model);
+        let model = key.0.clone();
         if let Some((known, types)) = &self.types
             && *known == key
         {
@@ -344,6 +346,10 @@ impl Engine for WorkerEngine {
         if setting.process.isa_variant.is_none() {
             setting.process.isa_variant = Some(self.best_variant(&model)?);
         }
+        let key = (file_key(&model), setting.clone());
+        if let Some(known) = self.forecasts.get(&key) {
+            return Ok(known.clone());
+        }
         let known = self.forecaster.take().filter(|known| known.setting == setting.process);
         let mut forecaster = match known {
             Some(known) => known,
@@ -355,7 +361,13 @@ impl Engine for WorkerEngine {
             self.forecaster = Some(forecaster);
         }
         match answer? {
-            Answer::Forecast(forecast) => Ok(*forecast),
+            Answer::Forecast(forecast) => {
+                if self.forecasts.len() >= MOST_FORECASTS {
+                    self.forecasts.clear();
+                }
+                self.forecasts.insert(key, (*forecast).clone());
+                Ok(*forecast)
+            }
             other => Err(mismatch(&other)),
         }
     }
@@ -376,6 +388,14 @@ fn mismatch(answer: &Answer) -> Failure {
     let word = format!("{answer:?}");
     let word = word.split(['(', ' ']).next().unwrap_or_default();
     Failure::refused(format!("the worker answered another question ({word})"))
+}
+
+/// A file as it is now.
+fn file_key(path: &Path) -> FileKey {
+    let path = absolute(path);
+    let written = fs::metadata(&path).ok();
+    let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
+    (path, written)
 }
 
 /// A worker may have another idea of the current folder.
