@@ -8,7 +8,10 @@ use tempfile::NamedTempFile;
 
 use super::SynthError;
 use super::cache::Name;
-use super::write::{Request, UNFINISHED, outline_of};
+use super::write::{Request, outline_of};
+
+/// Not that of unfinished models, which the next writer removes.
+const PREFIX: &str = ".autotune-outline-";
 
 /// A file with the header of a model and a hole where its weights would be. It takes a few
 /// megabytes whatever the model's size, and is removed when dropped.
@@ -34,7 +37,7 @@ pub fn outline(name: &str, folder: &Path) -> Result<Outline, SynthError> {
     let (header, bytes) = outline_of(&request)?;
     let failed = |cause| SynthError::Write { path: folder.to_owned(), cause };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED).suffix(".gguf");
+    builder.prefix(PREFIX).suffix(".gguf");
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
     file.write_all(&header).map_err(failed)?;
     file.as_file().set_len(bytes.0).map_err(failed)?;

@@ -144,3 +144,46 @@ fn settings_that_would_end_the_engine_are_refused_first() {
     let failure = bench.engine.forecast(&job.model, &job.setting).unwrap_err();
     assert!(failure.to_string().contains("flash attention"), "{failure}");
 }
+
+/// The table of docs/METHODOLOGY.md.
+#[test]
+#[ignore = "writes models of hundreds of megabytes and runs them; `cargo test --release --workspace \
+            --test engine the_peak -- --ignored --nocapture` prints the table"]
+fn the_peak_of_real_runs_is_foreseen() {
+    let mut bench = Bench::new();
+    let mut errors = Vec::new();
+    for model in ["synth:smollm2-135m:q4_k_m", "synth:llama-3.2-1b:q4_k_m:layers=4"] {
+        let path = write_model(&bench, model);
+        for (context, ubatch, kind) in [
+            (1024, 512, KvType::F16),
+            (4096, 512, KvType::F16),
+            (4096, 128, KvType::F16),
+            (8192, 512, KvType::Q8_0),
+            (8192, 256, KvType::Q4_0),
+            (16_384, 512, KvType::F16),
+        ] {
+            let mut job = bench.job();
+            job.model.clone_from(&path);
+            let setting = &mut job.setting.context;
+            (setting.context, setting.batch, setting.ubatch) = (context, 512, ubatch);
+            (setting.type_k, setting.type_v) = (kind, kind);
+            (job.work.prompt_tokens, job.work.generate_tokens) = (512, 4);
+            let whole = bench.engine.forecast(&job.model, &job.setting).unwrap();
+            let mut short = job.setting.clone();
+            short.context.context = 768;
+            let short = bench.engine.forecast(&job.model, &short).unwrap();
+            let foreseen = whole.resident_after(&short).total().0 as f64;
+            let peak = bench.run(&job).memory.peak_resident_bytes.unwrap().0 as f64;
+            let error = (foreseen - peak) / peak;
+            println!(
+                "| {model} | {context} | {ubatch} | {kind} | {:.1} | {:.1} | {:+.2} % |",
+                foreseen / 1048576.0,
+                peak / 1048576.0,
+                100.0 * error
+            );
+            errors.push(error.abs());
+        }
+    }
+    errors.sort_by(f64::total_cmp);
+    assert!(errors[errors.len() / 2] < 0.03, "{errors:?}");
+}

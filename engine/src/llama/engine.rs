@@ -63,6 +63,7 @@ impl Llama {
         // The old one goes first: two at once may be more than there is memory.
         self.context = None;
         self.model = None;
+        memory::begin_anew();
         let started = Instant::now();
         let model = Model::load(&job.model, &job.setting.load, backend, Weights::Read)?;
         if !model.generates() {
@@ -96,7 +97,10 @@ impl Llama {
         if self.context.as_ref().is_some_and(|(made, _)| made == asked) {
             return Ok(None);
         }
-        self.context = None;
+        if self.context.take().is_some() {
+            // The old one is not this setting's; what the load took before it would be.
+            memory::begin_anew();
+        }
         let (_, model) = self.model.as_ref().expect("a context is asked for after its model");
         let started = Instant::now();
         self.context = Some((asked.clone(), Context::new(model, asked)?));

@@ -85,6 +85,23 @@ pub(super) fn accounts(context: &Context) -> Vec<Account> {
     accounts
 }
 
+/// Gives what was freed back to the system and lets the peak begin anew. Without it the C library
+/// keeps the pages of a context that is gone (up to 32 MiB a piece, glibc's largest threshold for
+/// mapping), and they would be counted as the next setting's.
+pub(super) fn begin_anew() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: glibc's own function, callable at any time from any thread.
+        unsafe {
+            malloc_trim(0);
+        }
+    }
+    forget_peak();
+}
+
 /// Lets the peak begin anew, where the system can; otherwise it stays that of the whole process.
 pub(super) fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
