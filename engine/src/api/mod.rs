@@ -6,15 +6,19 @@
 mod clock;
 mod identity;
 mod job;
+mod layout;
 mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
+pub use layout::{
+    Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
+};
 pub use setting::{
-    ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
-    ParseSettingError, Priority, ProcessSetting, Setting, ThreadSetting, Toggle,
+    ContextSetting, CpuMask, FlashAttention, GpuLayers, HugePages, KvType, LoadMode, LoadSetting, Numa,
+    ParseSettingError, Placement, Priority, ProcessSetting, Setting, SplitMode, ThreadSetting, Toggle,
 };
 pub use units::{Bytes, TokenRate, Tokens};
 

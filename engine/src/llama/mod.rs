@@ -9,7 +9,9 @@
 
 mod backend;
 mod context;
+mod crew;
 mod engine;
+mod layout;
 mod log;
 mod memory;
 mod model;
@@ -21,6 +23,7 @@ pub mod quantize;
 mod refuse;
 mod score;
 mod self_test;
+mod surroundings;
 mod verdict;
 mod weight_types;
 mod work;
