@@ -15,7 +15,8 @@ pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
     });
     let online = topology::online(host);
     let allowed = allowed(host, online.as_ref(), groups.cpuset.as_ref());
-    let threads = allowed.or(host.threads()).or(cpu.threads_online);
+    let allowed_cpus = allowed.clone().unwrap_or_default();
+    let threads = allowed.map(|list| list.len()).or(host.threads()).or(cpu.threads_online);
     cpu.threads_allowed =
         gaps.or("cpu.threads_allowed", threads, "/proc/self/status does not tell");
     let cpuset = groups
@@ -25,6 +26,7 @@ pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
         cgroup_version: groups.version,
         cpu_quota_cores: groups.quota_cores,
         cpuset,
+        allowed_cpus,
         memory_limit_bytes: groups.memory_limit.map(Bytes),
         locked_memory_bytes: locked_memory(host, gaps),
         usable_threads: gaps.or(
@@ -45,7 +47,7 @@ fn usable(threads: u32, quota: Option<f64>) -> u32 {
 }
 
 /// The process's affinity, within what is online and what the groups allow.
-fn allowed(host: &dyn Host, online: Option<&CpuList>, cpuset: Option<&CpuList>) -> Option<u32> {
+fn allowed(host: &dyn Host, online: Option<&CpuList>, cpuset: Option<&CpuList>) -> Option<CpuList> {
     let status = host.read("/proc/self/status").ok()?;
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let list: CpuList = list.parse().ok()?;
@@ -53,7 +55,7 @@ fn allowed(host: &dyn Host, online: Option<&CpuList>, cpuset: Option<&CpuList>) 
         Some(bound) => list.intersection(bound),
         None => list,
     };
-    Some(within(within(list, online), cpuset).len()).filter(|count| *count > 0)
+    Some(within(within(list, online), cpuset)).filter(|list| !list.is_empty())
 }
 
 /// The soft limit; `None` for no limit, and with a note where it is unknown.

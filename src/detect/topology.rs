@@ -19,6 +19,8 @@ pub struct Topology {
     pub cores: Vec<CpuList>,
     /// Caches, nearest first.
     pub caches: Vec<Cache>,
+    /// CPUs behind each cache of the last level; empty where unknown.
+    pub last_caches: Vec<CpuList>,
     /// Memory nodes, where the source tells.
     pub nodes: Vec<Node>,
     /// CPUs that are online.
@@ -91,6 +93,7 @@ pub(super) fn files(host: &dyn Host) -> Option<Topology> {
         this_system: true,
         packages: u32::try_from(packages.len()).ok().filter(|count| *count > 0),
         cores,
+        last_caches: last(&caches),
         caches: instances(caches.into_iter()),
         nodes: Vec::new(),
         online,
@@ -144,6 +147,13 @@ fn size(text: &str) -> Option<Bytes> {
         _ => return None,
     };
     number.checked_mul(factor).map(Bytes).filter(|size| size.0 > 0)
+}
+
+/// CPUs behind each cache of the highest level that holds data.
+pub(super) fn last(caches: &[CacheUse]) -> Vec<CpuList> {
+    let data = || caches.iter().filter(|cache| cache.kind != CacheKind::Instruction);
+    let highest = data().map(|cache| cache.level).max();
+    data().filter(|cache| Some(cache.level) == highest).map(|cache| cache.cpus.clone()).collect()
 }
 
 /// Single caches counted into rows of those that are alike.

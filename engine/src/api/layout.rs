@@ -25,9 +25,7 @@ macro_rules! as_text {
         }
 
         impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
@@ -248,7 +246,9 @@ mod tests {
         for text in ["auto", "none", "CUDA0", "CUDA0/Vulkan1"] {
             assert_eq!(back::<Devices>(text).as_deref(), Some(text));
         }
-        for (text, printed) in [("auto", "auto"), ("0.00", "auto"), ("3/1", "3/1"), ("0.750/.2", "")] {
+        for (text, printed) in
+            [("auto", "auto"), ("0.00", "auto"), ("3/1", "3/1"), ("0.750/.2", "")]
+        {
             assert_eq!(back::<TensorSplit>(text).unwrap_or_default(), printed);
         }
         assert_eq!(back::<TensorSplit>("0.75/0.250").as_deref(), Some("0.75/0.25"));
@@ -258,11 +258,15 @@ mod tests {
 
     #[test]
     fn slips_are_refused() {
-        assert!(back::<MemoryPolicy>("bind:").is_none() && back::<MemoryPolicy>("bind:9999").is_none());
+        assert!(
+            back::<MemoryPolicy>("bind:").is_none() && back::<MemoryPolicy>("bind:9999").is_none()
+        );
         assert!(back::<Devices>("CUDA0//x").is_none() && back::<Devices>("").is_none());
         assert!(back::<TensorSplit>("1/-1").is_none() && back::<TensorSplit>("1/x").is_none());
         assert!(back::<TensorSplit>(&["1"; 17].join("/")).is_none());
-        assert!(back::<TensorOverride>("exps").is_none() && back::<TensorOverride>("=CPU").is_none());
+        assert!(
+            back::<TensorOverride>("exps").is_none() && back::<TensorOverride>("=CPU").is_none()
+        );
     }
 
     proptest! {

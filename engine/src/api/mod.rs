@@ -17,8 +17,9 @@ pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
 };
 pub use setting::{
-    ContextSetting, CpuMask, FlashAttention, GpuLayers, HugePages, KvType, LoadMode, LoadSetting, Numa,
-    ParseSettingError, Placement, Priority, ProcessSetting, Setting, SplitMode, ThreadSetting, Toggle,
+    ContextSetting, CpuMask, FlashAttention, GpuLayers, HugePages, KvType, LoadMode, LoadSetting,
+    Numa, ParseSettingError, Placement, Priority, ProcessSetting, Setting, SplitMode,
+    ThreadSetting, Toggle,
 };
 pub use units::{Bytes, TokenRate, Tokens};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
+use super::crew::{self, Crew};
 use super::model::Model;
 use super::pool::Pools;
-use super::crew::{self, Crew};
 use super::{log, text, verdict};
 use crate::api::{ContextSetting, Failure, FlashAttention, KvType, ThreadSetting};
 

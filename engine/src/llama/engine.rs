@@ -144,7 +144,8 @@ struct Done {
 fn threads(asked: &ThreadSetting, crew: &Crew) -> ThreadSetting {
     let real = asked.cpu_mask.as_ref().and_then(|mask| {
         // Bound threads that are fewer than the CPUs leave some of these alone.
-        let within = asked.strict == Toggle::On && mask.cpus().collect::<BTreeSet<_>>().is_superset(&crew.cpus);
+        let within = asked.strict == Toggle::On
+            && mask.cpus().collect::<BTreeSet<_>>().is_superset(&crew.cpus);
         if within { Some(mask.clone()) } else { crew.mask() }
     });
     ThreadSetting {

@@ -7,9 +7,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::backend::Backend;
 use super::text;
-use crate::api::{
-    Devices, Failure, GpuLayers, LoadSetting, MOST_DEVICES, SplitMode, TensorSplit,
-};
+use crate::api::{Devices, Failure, GpuLayers, LoadSetting, MOST_DEVICES, SplitMode, TensorSplit};
 
 /// The devices that may be used, with the end that llama.cpp looks for; `None` leaves them to it.
 ///

@@ -92,10 +92,9 @@ pub(super) fn doubts(setting: &ProcessSetting, load: LoadMode) -> Vec<String> {
         (HugePages::On, Some(0)) => {
             doubts.push("huge pages were asked for, but the system gave none".to_owned());
         }
-        (HugePages::Off, Some(bytes)) if bytes > 0 => doubts.push(format!(
-            "huge pages were turned off, but {} MiB are in some",
-            bytes >> 20
-        )),
+        (HugePages::Off, Some(bytes)) if bytes > 0 => {
+            doubts.push(format!("huge pages were turned off, but {} MiB are in some", bytes >> 20));
+        }
         _ => {}
     }
     if setting.memory_policy != MemoryPolicy::Default {
@@ -152,7 +151,8 @@ fn bytes_by_node(maps: &str) -> BTreeMap<u32, u64> {
 /// What is not where the policy wants it.
 fn misplaced(policy: MemoryPolicy, nodes: &BTreeMap<u32, u64>, allowed: usize) -> Option<String> {
     let all = nodes.values().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-    let percent = |bytes: u64| u64::try_from(u128::from(bytes) * 100 / u128::from(all)).unwrap_or(0);
+    let percent =
+        |bytes: u64| u64::try_from(u128::from(bytes) * 100 / u128::from(all)).unwrap_or(0);
     if all == 0 {
         return Some(format!("where memory lies cannot be seen; it should follow {policy}"));
     }
