@@ -189,6 +189,7 @@ mod tests {
             model: autotune_engine::api::ModelFacts::default(),
             transition: Transition::default(),
             caveats: Vec::new(),
+            answers: Vec::new(),
         };
         let outcomes = [
             Outcome::measured(&run),

@@ -12,7 +12,9 @@ mod units;
 
 pub use clock::{Clock, SystemClock};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
-pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
+pub use job::{
+    Answer, BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
+};
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
 };

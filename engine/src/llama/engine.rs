@@ -12,7 +12,7 @@ use super::crew::Crew;
 use super::model::Model;
 use super::{Modules, log, memory, refuse, score, self_test, surroundings, work};
 use crate::api::{
-    ContextSetting, Engine, Failure, FlashAttention, GpuLayers, Identity, Job, LoadMode,
+    Answer, ContextSetting, Engine, Failure, FlashAttention, GpuLayers, Identity, Job, LoadMode,
     LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting, ThreadSetting, Toggle,
     Transition, VariantFault, VariantReport, VariantVerdict,
 };
@@ -88,10 +88,10 @@ impl Llama {
         let done = std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 context.attach(&job.setting.threads)?;
-                let samples = work::run(context, &job.work)?;
+                let (samples, answers) = work::run(context, &job.work)?;
                 let crew = context.crew();
                 context.rest();
-                Ok(Done { samples, memory: memory::in_use(context), crew })
+                Ok(Done { samples, answers, memory: memory::in_use(context), crew })
             });
             worker.join()
         });
@@ -136,6 +136,7 @@ impl Llama {
 /// What came of a job.
 struct Done {
     samples: Vec<Sample>,
+    answers: Vec<Answer>,
     memory: MemoryUse,
     crew: Crew,
 }
@@ -195,6 +196,7 @@ impl Engine for Llama {
             caveats,
             effective,
             samples: done.samples,
+            answers: done.answers,
             memory: done.memory,
             model: model.facts(),
             transition: Transition { process_ns: None, load_ns, context_ns },

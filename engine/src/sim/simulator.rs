@@ -169,6 +169,7 @@ impl Simulator {
             },
             transition,
             caveats: Vec::new(),
+            answers: Vec::new(),
         })
     }
 }
