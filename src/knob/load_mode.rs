@@ -87,6 +87,6 @@ mod tests {
         let small = Terrain { locked_memory: Some(Bytes(8 << 20)), ..Terrain::default() };
         let offer = LoadModeKnob.offer(&Ground { terrain: &small, ..ground(&baseline, &[]) });
         assert_eq!(offer.levels.len(), 3);
-        assert!(offer.rejected[0].reason.contains("8 MiB"), "{offer:?}");
+        assert!(offer.rejected[0].reason.contains("may lock 8.00 MiB"), "{offer:?}");
     }
 }
