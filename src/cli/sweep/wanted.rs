@@ -150,6 +150,40 @@ pub(super) fn table() -> String {
 
 #[cfg(test)]
 mod tests {
+    /// `docs/KNOBS.md` without its introduction.
+    fn documented() -> String {
+        let mut text = String::new();
+        for knob in knob::ALL {
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} | {} | {} |",
+                knob.name(),
+                format!("{:?}", knob.scope()).to_lowercase(),
+                if knob.usual() { "yes" } else { "by name" },
+                if knob.changes_output() { "may change" } else { "same" },
+                knob.summary().replace('|', "\\|"),
+            );
+        }
+        for knob in knob::ALL {
+            let _ = write!(text, "\n### `{}`\n\n{}\n", knob.name(), knob.explanation());
+        }
+        text
+    }
+
+    #[test]
+    fn the_table_in_the_docs_is_the_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/KNOBS.md");
+        let wanted = documented();
+        let found = std::fs::read_to_string(path).unwrap();
+        let mark = "|---|---|---|---|---|\n";
+        let (introduction, found) = found.split_once(mark).unwrap();
+        if std::env::var_os("AUTOTUNE_UPDATE_GOLDENS").is_some() {
+            std::fs::write(path, format!("{introduction}{mark}{wanted}")).unwrap();
+        } else {
+            assert_eq!(found, wanted, "AUTOTUNE_UPDATE_GOLDENS=1 rewrites it");
+        }
+    }
+
     use super::*;
 
     fn asked(names: &[&str], fix: &[&str], grid: &[&str]) -> Result<Wanted, String> {
