@@ -11,13 +11,21 @@ AUTOTUNE   := $(TARGET_DIR)/release/autotune
 
 DEMO_SWEEP := sweep --model synth:smollm2-135m:q4_k_m --budget 3m
 
-.PHONY: help setup links build demo test bench install uninstall
+# Newer headers than the system's lie here where those are too old.
+HEADERS    := $(TARGET_DIR)/vulkan-headers
+# The Vulkan device of the full tests: Mesa's software device, where no other is named.
+VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
+
+.PHONY: help setup links build vulkan cuda demo test test-full bench parity install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
 	@echo "make test       set up, check format and lints, run every test, build the documentation"
 	@echo "make build      set up and build $(AUTOTUNE)"
+	@echo "make vulkan     build and add the module for GPUs with Vulkan (cuda: for those of NVIDIA)"
+	@echo "make test-full  what takes long or needs a device: Vulkan beside the CPU"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
+	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
 	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make uninstall  remove what install placed there"
 	@echo "make setup      only install what the build needs from this system's packages"
@@ -36,6 +44,16 @@ links:
 
 build: setup links
 	$(CARGO) build $(PROFILE) --workspace
+
+# The program is built with the feature and finds the module without it too. Nothing of llama.cpp
+# but the module is compiled.
+vulkan: links
+	@sh scripts/setup.sh --vulkan
+	headers=$$(sh scripts/vulkan-headers.sh "$(HEADERS)") && \
+	    AUTOTUNE_VULKAN_HEADERS="$$headers" $(CARGO) build $(PROFILE) --workspace --features vulkan
+
+cuda: setup links
+	$(CARGO) build $(PROFILE) --workspace --features cuda
 
 demo: build
 	@echo; echo "== this machine"
@@ -57,8 +75,18 @@ test: setup links
 	@echo "== documentation"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
 
+# Tests that say what they skip and why. The result of the last run is kept in docs/FULL-TESTS.md.
+test-full: vulkan
+	GGML_VK_VISIBLE_DEVICES=$(VK_DEVICE) $(CARGO) test $(PROFILE) --workspace --test devices -- \
+	    --include-ignored --nocapture vulkan
+
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth
+
+# Wants python3 with pip and venv, for the sources of llama-bench.
+parity: build
+	eval "$$(sh benches/parity/build.sh $(TARGET_DIR)/parity)" && \
+	$(CARGO) bench --profile release --locked --bench parity
 
 install: build
 	CARGO="$(CARGO)" sh scripts/install.sh "$(AUTOTUNE)" "$(DESTDIR)$(PREFIX)"

@@ -1,5 +1,9 @@
 //! Joins the crate to the llama.cpp that `llama-cpp-sys-2` built: compiles our few lines of C++
 //! against its headers, remembers where its modules lie, and puts its libraries beside the program.
+//! With the features `cuda` and `vulkan` it builds those modules too.
+
+#[path = "build/device_modules.rs"]
+mod device_modules;
 
 use std::env;
 use std::error::Error;
@@ -12,6 +16,7 @@ const SHIMS: &str = "src/llama";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed={SHIMS}");
     let modules = variable("DEP_LLAMA_BACKENDS_DIR")?;
     println!("cargo::rustc-env=AUTOTUNE_BUILT_MODULES={}", modules.display());
@@ -20,8 +25,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prefix = parent(&libraries)?;
     compile_shims(&prefix)?;
     place_libraries(&libraries)?;
+    place_device_modules(&source_folder(&prefix)?)?;
     run_path();
     Ok(())
+}
+
+/// Modules for GPUs lie in one folder per profile, whatever features the rest was built with: a
+/// program built without the feature finds them too, and they are built once.
+fn place_device_modules(source: &Path) -> Result<(), Box<dyn Error>> {
+    let place = profile_folder()?.join("modules");
+    let stamp = device_modules::stamp(source)?;
+    println!("cargo::rustc-env=AUTOTUNE_MODULE_STAMP={stamp}");
+    println!("cargo::rustc-env=AUTOTUNE_BUILT_DEVICE_MODULES={}", place.display());
+    device_modules::build(source, &place, &stamp)
+}
+
+/// `target/<profile>`
+fn profile_folder() -> Result<PathBuf, String> {
+    let out = variable("OUT_DIR")?;
+    // `target/<profile>/build/<package>-<hash>/out`
+    out.ancestors().nth(3).map(Path::to_owned).ok_or("OUT_DIR is in no target folder".to_owned())
 }
 
 fn variable(name: &str) -> Result<PathBuf, String> {
@@ -74,9 +97,7 @@ fn source_folder(prefix: &Path) -> Result<PathBuf, Box<dyn Error>> {
 /// dangle; when its build script runs again, it takes a dangling link for a missing one and
 /// panics with "File exists". Both end when the links have something to point at.
 fn place_libraries(libraries: &Path) -> Result<(), Box<dyn Error>> {
-    let out = variable("OUT_DIR")?;
-    // `target/<profile>/build/<package>-<hash>/out`
-    let profile = out.ancestors().nth(3).ok_or("OUT_DIR is not inside a target folder")?;
+    let profile = profile_folder()?;
     for entry in fs::read_dir(libraries)? {
         let link = entry?.path();
         let unversioned =
@@ -84,7 +105,7 @@ fn place_libraries(libraries: &Path) -> Result<(), Box<dyn Error>> {
         let Ok(versioned) = fs::read_link(&link) else { continue };
         let Some(name) = versioned.file_name().filter(|_| unversioned) else { continue };
         let real = fs::canonicalize(&link)?;
-        for folder in [profile.to_owned(), profile.join("deps"), profile.join("examples")] {
+        for folder in [profile.clone(), profile.join("deps"), profile.join("examples")] {
             if folder.is_dir() {
                 let place = folder.join(name);
                 put(&real, &place)

@@ -49,7 +49,7 @@ install_program() {
     for library in "$engine"/lib/libllama.so.[0-9] "$engine"/lib/libggml.so.[0-9] \
         "$engine"/lib/libggml-base.so.[0-9] "$engine"/lib/libllama.[0-9].dylib \
         "$engine"/lib/libggml.[0-9].dylib "$engine"/lib/libggml-base.[0-9].dylib \
-        "$engine"/backends/libggml-*.so; do
+        "$engine"/backends/libggml-*.so "$(dirname "$program")"/modules/libggml-*.so; do
         [ -e "$library" ] || continue
         place "$library" "$prefix/lib/autotune"
         placed=$((placed + 1))

@@ -4,12 +4,14 @@
 #   scripts/setup.sh                 install what is missing
 #   scripts/setup.sh --check         only say what is missing (status 1 if the build would fail)
 #   scripts/setup.sh --list MANAGER  every package the build needs from apt, dnf, pacman or brew
+#   scripts/setup.sh --vulkan        also what the Vulkan module needs, and a software device
 #
 # Status: 0 ready, 1 something is missing, 2 nothing this script can do about it.
 # A Rust toolchain is expected, not installed. SETUP_ROOT=DIR looks for files below DIR (for tests).
 set -eu
 
 root=${SETUP_ROOT-}
+vulkan=
 hwloc_least=2.4
 cmake_least=3.14
 
@@ -27,6 +29,12 @@ libclang      libclang-dev       clang-devel    clang       llvm
 hwloc         libhwloc-dev       hwloc-devel    hwloc       hwloc
 libudev       libudev-dev        systemd-devel  systemd     none
 ccache        ccache             ccache         ccache      ccache
+TABLE
+    [ -z "$vulkan" ] || cat <<'TABLE'
+vulkan        libvulkan-dev      vulkan-loader-devel  vulkan-icd-loader  vulkan-loader
+glslc         glslc              glslc                shaderc            shaderc
+spirv-headers spirv-headers      spirv-headers-devel  spirv-headers      spirv-headers
+vulkan-device mesa-vulkan-drivers mesa-vulkan-drivers vulkan-swrast      none
 TABLE
 }
 
@@ -98,6 +106,18 @@ has_clang_headers() {
     if have clang; then [ -e "$(clang -print-resource-dir 2>/dev/null)/include/stddef.h" ]; else return 1; fi
 }
 
+has_file() {
+    for file in "$@"; do
+        if [ -e "$file" ]; then return 0; fi
+    done
+    return 1
+}
+
+have_library() {
+    has_file "$root"/usr/lib/"$1".so "$root"/usr/lib64/"$1".so "$root"/usr/lib/*-linux-gnu*/"$1".so \
+        "$root"/opt/homebrew/lib/"$1".dylib "$root"/usr/local/lib/"$1".dylib
+}
+
 # present NEED: whether the build would find it.
 present() {
     case $1 in
@@ -110,6 +130,12 @@ present() {
         hwloc) have pkg-config && pkg-config --atleast-version="$hwloc_least" hwloc ;;
         libudev) is_macos || { have pkg-config && pkg-config --exists libudev; } ;;
         ccache) have ccache ;;
+        vulkan) have_library libvulkan ;;
+        glslc) have glslc ;;
+        spirv-headers) has_file "$root"/usr/share/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake \
+            "$root"/usr/*/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake \
+            "$root"/opt/homebrew/share/cmake/SPIRV-Headers/SPIRV-HeadersConfig.cmake ;;
+        vulkan-device) is_macos || has_file "$root"/usr/share/vulkan/icd.d/*.json "$root"/etc/vulkan/icd.d/*.json ;;
         *) say "error: no test is written for the need \`$1\`"; exit 2 ;;
     esac
 }
@@ -123,6 +149,9 @@ describe() {
             found=$(pkg-config --modversion hwloc 2>/dev/null || true)
             echo "hwloc headers $hwloc_least or newer${found:+ (found $found, which is too old)}" ;;
         libudev) echo "libudev headers" ;;
+        vulkan) echo "the Vulkan loader" ;;
+        spirv-headers) echo "the SPIR-V headers" ;;
+        vulkan-device) echo "a Vulkan driver (optional: Mesa's software device will do)" ;;
         ccache) echo "ccache (optional: makes the next build of llama.cpp short)" ;;
         *) echo "$1" ;;
     esac
@@ -142,7 +171,7 @@ tell() {
 # True when one of the names is more than a convenience.
 any_required() {
     for need in "$@"; do
-        [ "$need" = ccache ] || return 0
+        case $need in ccache | vulkan-device) ;; *) return 0 ;; esac
     done
     return 1
 }
@@ -246,6 +275,10 @@ set_up() {
     exit 1
 }
 
+if [ "${1-}" = --vulkan ]; then
+    vulkan=yes
+    shift
+fi
 case ${1-} in
     "") require_command_line_tools; require_cargo; set_up ;;
     --check)
@@ -255,5 +288,5 @@ case ${1-} in
         require_cargo
         if any_required "$@"; then exit 1; fi ;;
     --list) list "${2-}" ;;
-    *) say "usage: scripts/setup.sh [--check | --list MANAGER]"; exit 2 ;;
+    *) say "usage: scripts/setup.sh [--vulkan] [--check | --list MANAGER]"; exit 2 ;;
 esac

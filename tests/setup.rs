@@ -111,6 +111,22 @@ fn every_manager_has_a_package_for_every_need() {
 }
 
 #[test]
+fn the_vulkan_module_has_needs_of_its_own() {
+    for manager in MANAGERS {
+        let output = Command::new("sh")
+            .arg(script())
+            .args(["--vulkan", "--list", manager])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        for need in ["vulkan", "glslc", "spirv-headers", "vulkan-device", "cmake"] {
+            let line = text.lines().find(|line| line.split(' ').next() == Some(need));
+            assert!(line.is_some_and(|line| line.split(' ').count() == 2), "{manager}: {text}");
+        }
+    }
+}
+
+#[test]
 fn each_bare_system_is_asked_for_its_own_packages() {
     for (manager, tool, wanted) in [
         ("apt", "apt-get", "install -y --no-install-recommends"),

@@ -7,6 +7,8 @@
 //! What to run, how often and what the times mean is left to the `autotune` package.
 
 pub mod api;
+pub mod kernels;
 pub mod llama;
+pub mod probe;
 pub mod sim;
 pub mod worker;

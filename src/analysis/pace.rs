@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use autotune_engine::api::{Sample, Setting};
+use autotune_engine::api::Setting;
 
 use crate::model::{Outcome, Phase, Plan, Purpose, Source, Trial};
 
@@ -53,23 +53,14 @@ pub(super) fn paced<'a>(plan: &Plan, trials: &'a [Trial]) -> Vec<Paced<'a>> {
 }
 
 fn pace<'a>(plan: &Plan, trial: &'a Trial) -> Paced<'a> {
-    let work = &trial.work;
-    let prefill_s = per_token(trial, work.prompt_tokens, |sample| sample.prefill_ns);
-    let decode_s = per_token(trial, work.generate_tokens, |sample| sample.decode_ns);
+    let prefill_s = trial.prefill_seconds_per_token();
+    let decode_s = trial.decode_seconds_per_token();
     let part = |tokens: u32, seconds: Option<f64>| if tokens == 0 { Some(0.0) } else { seconds };
     let turn_s = part(plan.workload.prompt_tokens, prefill_s)
         .zip(part(plan.workload.generate_tokens, decode_s))
         .map(|(prefill_s, decode_s)| plan.workload.turn_seconds(prefill_s, decode_s))
         .filter(|seconds| *seconds > 0.0);
     Paced { trial, prefill_s, decode_s, turn_s }
-}
-
-/// Total time over all repetitions by total tokens.
-fn per_token(trial: &Trial, tokens: u32, elapsed_ns: impl Fn(&Sample) -> u64) -> Option<f64> {
-    let samples = trial.outcome.samples();
-    let total_ns: f64 = samples.iter().map(|sample| elapsed_ns(sample) as f64).sum();
-    let tokens = f64::from(tokens) * samples.len() as f64;
-    (tokens > 0.0 && total_ns > 0.0).then(|| total_ns / 1e9 / tokens)
 }
 
 /// Two trials of one block.

@@ -10,7 +10,7 @@ use autotune_engine::api::{
 use autotune_engine::worker::Canceller;
 use clap::Args;
 
-use super::engine::{self, EngineChoice};
+use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
 use super::{Exit, Printer, Stop, Verbosity};
 use super::{global, interrupt, model};
@@ -174,6 +174,8 @@ pub struct Arguments {
     /// Who measures: llama.cpp, or sim:FILE for a simulated machine
     #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
     engine: EngineChoice,
+    #[command(flatten)]
+    devices: Devices,
     /// Time after which a test is given up, loading included
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -195,7 +197,7 @@ struct Tools<'a> {
 
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let mut opened = engine::open(&arguments.engine)?;
+    let mut opened = engine::open_with(&arguments.engine, &arguments.devices)?;
     let canceller = opened.canceller.take();
     let engine = opened.engine.as_mut();
     if let Some(world) = &opened.world {
@@ -233,7 +235,10 @@ fn run_with(arguments: &Arguments, printer: Printer, tools: Tools<'_>) -> Result
     grid.tests().map_err(|error| Stop::from_error(Exit::Usage, &error))?;
     let models = arguments.model.iter().map(|typed| (tools.resolve)(typed));
     let grid = Grid { models: models.collect::<Result<_, _>>()?, ..grid };
-    let tests = grid.tests().map_err(|error| Stop::from_error(Exit::Usage, &error))?;
+    let mut tests = grid.tests().map_err(|error| Stop::from_error(Exit::Usage, &error))?;
+    for test in &mut tests {
+        test.setting.process.rpc.clone_from(&arguments.devices.rpc);
+    }
 
     let identity = tools
         .engine

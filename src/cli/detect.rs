@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use autotune_engine::api::Failure;
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
 use super::engine::{self, EngineChoice};
-use super::{Exit, Printer, Stop};
+use super::peaks::{self, Ceilings};
+use super::{Exit, Printer, Stop, Verbosity};
 use crate::detect::{self, Tree};
 use crate::model::{EngineReport, Machine};
-use crate::render::machine as render;
+use crate::render::machine::{self as render, Peaks, Unseen};
 
 /// Weight types that a self-test of the engine's variants multiplies: those of the models that
 /// people run most.
@@ -22,9 +24,14 @@ Examples:
   autotune detect                           one screen for people
   autotune detect --format json -o m.json   every fact, for programs
   autotune detect --variants                which CPU code works here
+  autotune detect --ceilings                what its memory and units reach
+  autotune detect --ceilings=fresh          the same, measured anew
+  autotune detect --backends                which cards the engine can drive
+  autotune detect --unseen                  why facts are missing
   autotune detect --sysroot captured/       another machine
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure.")]
+Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure,
+130 interrupted.")]
 pub struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -38,6 +45,15 @@ pub struct Arguments {
     /// Try each build variant of the engine's CPU code in a process of its own
     #[arg(long)]
     variants: bool,
+    /// Measure what memory, caches, units and disk reach, in at most 20 s; kept for later
+    #[arg(long, value_name = "WHEN", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "cached")]
+    ceilings: Option<Ceilings>,
+    /// Load the engine's backends and list the devices that they drive
+    #[arg(long, conflicts_with = "sysroot")]
+    backends: bool,
+    /// Say of every missing fact why it is missing, as -v does
+    #[arg(long)]
+    unseen: bool,
 }
 
 /// How to print a machine.
@@ -53,10 +69,15 @@ enum Format {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let host = host();
     let mut machine = match &arguments.sysroot {
         Some(root) => captured(root)?,
-        None => detect::machine(&host()),
+        None => detect::machine(&host),
     };
+    peaks::complete(&mut machine, &host, printer);
+    if let Some(asked) = arguments.ceilings {
+        peaks::ceilings(asked, &mut machine, &host, printer)?;
+    }
     if arguments.variants {
         match engine_report() {
             Ok(report) => machine.engine = Some(report),
@@ -69,8 +90,14 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         let why = "the engine was not asked; --variants asks it";
         machine.unseen.insert("engine".to_owned(), why.to_owned());
     }
+    if arguments.backends {
+        add_devices(&mut machine, printer);
+    }
+    let listed = arguments.unseen || printer.verbosity >= Verbosity::Verbose;
+    let unseen = if listed { Unseen::Listed } else { Unseen::Counted };
+    let peaks = if arguments.ceilings.is_some() { Peaks::Every } else { Peaks::Best };
     let text = match arguments.format {
-        Format::Text => render::text(&machine),
+        Format::Text => render::text(&machine, unseen, peaks),
         Format::Md => render::markdown(&machine),
         Format::Json => {
             let json = serde_json::to_string_pretty(&machine);
@@ -79,7 +106,41 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     };
     match &arguments.output {
         None => printer.data(&text).map(|()| Exit::Done),
-        Some(path) => super::report::write(path, &text, printer),
+        Some(path) => super::report::write(path, &uncoloured(text, arguments.format), printer),
+    }
+}
+
+/// What the engine's backends list, in a process that a broken driver may kill.
+fn add_devices(machine: &mut Machine, printer: Printer) {
+    let opened = engine::open(&EngineChoice::LlamaCpp);
+    let devices = opened
+        .and_then(|mut opened| opened.engine.devices().map_err(|failure| no_answer(&failure)));
+    match devices {
+        Ok(devices) => detect::add_devices(machine, devices),
+        Err(stop) => {
+            printer.say(format!("warning: {}", super::global::one_line(&stop.message)));
+            let cards = (0..machine.gpus.len())
+                .flat_map(|index| ["backend", "device"].map(|fact| format!("gpus.{index}.{fact}")));
+            for path in cards.chain(["devices".to_owned()]) {
+                machine.unseen.insert(path, stop.message.clone());
+            }
+        }
+    }
+}
+
+fn no_answer(failure: &Failure) -> Stop {
+    Stop {
+        exit: Exit::NothingMeasured,
+        message: format!("the engine does not answer: {failure}"),
+        hint: None,
+    }
+}
+
+/// Text as a file has it: without what makes headlines bold.
+fn uncoloured(text: String, format: Format) -> String {
+    match format {
+        Format::Text => anstream::adapter::strip_str(&text).to_string(),
+        Format::Md | Format::Json => text,
     }
 }
 
@@ -107,13 +168,8 @@ fn captured(root: &Path) -> Result<Machine, Stop> {
 
 fn engine_report() -> Result<EngineReport, Stop> {
     let mut opened = engine::open(&EngineChoice::LlamaCpp)?;
-    let failed = |failure| Stop {
-        exit: Exit::NothingMeasured,
-        message: format!("the engine does not answer: {failure}"),
-        hint: None,
-    };
-    let identity = opened.engine.identity().map_err(failed)?;
+    let identity = opened.engine.identity().map_err(|failure| no_answer(&failure))?;
     let types = TESTED_TYPES.map(str::to_owned);
-    let variants = opened.engine.variants(&types).map_err(failed)?;
+    let variants = opened.engine.variants(&types).map_err(|failure| no_answer(&failure))?;
     Ok(EngineReport { identity, variants })
 }

@@ -1,11 +1,14 @@
 //! Which engine a verb measures with: llama.cpp in a child process, or a simulated machine.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use autotune_engine::api::{Clock, Engine, SystemClock};
+use autotune_engine::llama;
 use autotune_engine::sim::{Simulator, World};
 use autotune_engine::worker::{Canceller, WorkerEngine, WorkerOptions};
+use clap::Args;
 
 use super::{Exit, Stop};
 
@@ -30,6 +33,35 @@ impl FromStr for EngineChoice {
     }
 }
 
+/// Which devices the engine may use beside the CPU.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Devices {
+    /// Folders with more modules for GPUs [env: `AUTOTUNE_BACKEND_DIR`]
+    #[arg(long, value_name = "DIR")]
+    pub(super) backend_dir: Vec<PathBuf>,
+    /// RPC servers whose devices take layers too (see `rpc-server`)
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(super) rpc: Vec<String>,
+}
+
+impl Devices {
+    /// What the worker's environment needs: the folders named here before those inherited.
+    fn environment(&self) -> Result<Vec<(OsString, OsString)>, Stop> {
+        if self.backend_dir.is_empty() {
+            return Ok(Vec::new());
+        }
+        let name = llama::FOLDERS_VARIABLE;
+        let inherited = std::env::var_os(name).unwrap_or_default();
+        let named = self.backend_dir.iter().map(|folder| {
+            // A worker may have another idea of the current folder.
+            std::path::absolute(folder).unwrap_or_else(|_| folder.clone())
+        });
+        let folders = std::env::join_paths(named.chain(std::env::split_paths(&inherited)))
+            .map_err(|error| Stop::usage(format!("--backend-dir: {error}")))?;
+        Ok(vec![(name.into(), folders)])
+    }
+}
+
 /// An engine that is ready to be asked, and the machine it stands for.
 pub(super) struct OpenEngine {
     /// Runs jobs.
@@ -42,8 +74,13 @@ pub(super) struct OpenEngine {
     pub(super) canceller: Option<Canceller>,
 }
 
-/// Makes the engine that was asked for.
+/// Makes the engine that was asked for, with the devices that the environment names.
 pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
+    open_with(choice, &Devices::default())
+}
+
+/// Makes the engine that was asked for. RPC servers belong to a setting, which is the caller's.
+pub(super) fn open_with(choice: &EngineChoice, devices: &Devices) -> Result<OpenEngine, Stop> {
     match choice {
         EngineChoice::Simulated(file) => {
             let world = World::read(file).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
@@ -57,7 +94,7 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
                 Stop::from_error(Exit::Failure, &error).hint("the worker is this program again")
             })?;
             // Winner and baseline take turns, and may need a process each.
-            let options = WorkerOptions { resident: 2, ..WorkerOptions::default() };
+            let options = WorkerOptions { resident: 2, environment: devices.environment()? };
             let engine = Box::new(WorkerEngine::new(&program, options));
             let canceller = Some(engine.canceller());
             let clock = Box::new(SystemClock::start());
@@ -69,6 +106,20 @@ pub(super) fn open(choice: &EngineChoice) -> Result<OpenEngine, Stop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn named_folders_reach_the_worker_as_absolute_paths() {
+        assert_eq!(Devices::default().environment().unwrap(), []);
+        let devices = Devices { backend_dir: vec!["a".into(), "/b".into()], rpc: Vec::new() };
+        let environment = devices.environment().unwrap();
+        let [(name, folders)] = environment.as_slice() else { panic!("{environment:?}") };
+        assert_eq!(name, "AUTOTUNE_BACKEND_DIR");
+        let folders: Vec<PathBuf> = std::env::split_paths(folders).collect();
+        assert!(folders[0].is_absolute() && folders[0].ends_with("a"), "{folders:?}");
+        assert_eq!(folders[1], PathBuf::from("/b"));
+        let devices = Devices { backend_dir: vec!["a:b".into()], rpc: Vec::new() };
+        assert!(devices.environment().unwrap_err().message.contains("--backend-dir"));
+    }
 
     #[test]
     fn an_engine_is_named_or_refused() {

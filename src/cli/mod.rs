@@ -11,8 +11,12 @@ mod global;
 mod interrupt;
 mod man;
 mod model;
+mod peaks;
+mod plan;
+mod probe;
 mod progress;
 mod report;
+mod rpc_server;
 mod spelling;
 mod sweep;
 mod synth;
@@ -31,6 +35,7 @@ pub use global::{Color, Global, Printer, Verbosity};
 #[command(after_help = "\
 Examples:
   autotune detect                                  what this machine is
+  autotune plan --model m.gguf                     what fits, before any run
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
 
@@ -46,14 +51,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Detect(detect::Arguments),
+    Plan(Box<plan::Arguments>),
     Sweep(Box<sweep::Arguments>),
     Report(report::Arguments),
     Bench(Box<bench::Arguments>),
+    RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
     #[command(hide = true)]
     Worker(worker::Arguments),
+    #[command(hide = true)]
+    Probe(probe::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -87,7 +96,10 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
+        Verb::Probe(arguments) => probe::run(arguments),
+        Verb::Plan(arguments) => plan::run(arguments, printer),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
     }

@@ -1,8 +1,8 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
 mod calibration;
-mod place;
-mod summary;
+pub(super) mod place;
+pub(super) mod summary;
 mod wanted;
 
 use std::cell::Cell;
@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autotune_engine::api::{Setting, Work};
-use autotune_engine::worker::STRIPPED;
+use autotune_engine::api::{Engine, GpuLayers, Setting, Work};
+use autotune_engine::llama::FOLDERS_VARIABLE;
+use autotune_engine::worker::{PASSED, STRIPPED};
 use clap::{Args, ValueEnum};
 
-use super::engine::{self, EngineChoice};
+use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
 use super::progress::Display;
 use super::{Exit, Printer, Stop, model};
@@ -110,6 +111,8 @@ pub struct Arguments {
     /// Who measures: llama.cpp, or sim:FILE for a simulated machine
     #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
     engine: EngineChoice,
+    #[command(flatten)]
+    devices: Devices,
 }
 
 /// How a result is written.
@@ -183,7 +186,7 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
 }
 
 /// A workload by its name, or from a file.
-fn workload(typed: &str) -> Result<Workload, Stop> {
+pub(super) fn workload(typed: &str) -> Result<Workload, Stop> {
     if let Some(known) = plan::built_in().into_iter().find(|known| known.name == typed) {
         return Ok(known);
     }
@@ -209,7 +212,8 @@ fn begin(
     if let Some(folder) = arguments.out.as_ref().filter(|folder| occupied(folder)) {
         return Err(stored(&StoreError::NotEmpty { path: folder.clone() }));
     }
-    let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
+    let mut place =
+        Place::open(engine::open_with(&arguments.engine, &arguments.devices)?, model, printer)?;
     let plan = planned(arguments, resolved, &mut place, printer)?;
     if arguments.dry_run {
         let text = match arguments.format {
@@ -238,7 +242,8 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     let plan = earlier.plan;
     let typed = plan.model.path.display().to_string();
     let model = arguments.model.as_deref().unwrap_or(&typed);
-    let mut place = Place::open(engine::open(&arguments.engine)?, model, printer)?;
+    let mut place =
+        Place::open(engine::open_with(&arguments.engine, &arguments.devices)?, model, printer)?;
     let identity = place.engine.identity().map_err(|failure| {
         if place.interrupted() {
             return Stop::interrupted("interrupted before the sweep went on");
@@ -280,15 +285,28 @@ fn planned(
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
     let (card, here) = (place.card.clone(), place.here);
+    let servers = &arguments.devices.rpc;
     let fixed = resolved.knobs.settled(&place.terrain, here.physical_cores)?;
     let baseline = |variants: &[_]| {
-        plan::fixed(plan::baseline(&card, &here, &resolved.workload, variants).0, &fixed)
+        let own = plan::baseline(&card, &here, &resolved.workload, variants).0;
+        reaching(plan::fixed(own, &fixed), servers)
     };
-    if !arguments.force {
+    // What other machines have room for is theirs to know.
+    if !arguments.force && servers.is_empty() {
         plan::check_memory(&card, &baseline(&variants), &here).map_err(|error| {
             Stop::from_error(Exit::Usage, &error)
                 .hint("a smaller quantization or --context; --force tries all the same")
         })?;
+    }
+    let too_large = |engine: &mut dyn Engine, setting: &Setting| {
+        let available = here.available_memory.filter(|_| !arguments.force);
+        let forecast = engine.forecast(&card.path, setting).ok()?;
+        plan::does_not_fit(&forecast, available)
+    };
+    let own = baseline(&variants);
+    if let Some(sum) = too_large(place.engine.as_mut(), &own) {
+        return Err(Stop::usage(format!("the default setting does not fit: {sum}"))
+            .hint("a smaller quantization or --context; --force tries all the same"));
     }
     let calibration = if arguments.dry_run {
         None
@@ -315,12 +333,26 @@ fn planned(
         created_at: now(),
         command: typed_command(),
     });
+    plan.baseline = reaching(plan.baseline, servers);
+    if !servers.is_empty() {
+        plan.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
+    }
+    plan::rule_out(&mut plan, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
     Ok(plan)
 }
 
+/// The setting with those RPC servers, whose devices come first and are there to be used.
+fn reaching(mut setting: Setting, servers: &[String]) -> Setting {
+    if !servers.is_empty() {
+        setting.process.rpc = servers.to_vec();
+        setting.load.gpu_layers = GpuLayers::All;
+    }
+    setting
+}
+
 /// The command as somebody else would type it.
-fn typed_command() -> String {
+pub(super) fn typed_command() -> String {
     let words = std::env::args().skip(1).map(|word| export::quoted(&word));
     std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -335,9 +367,9 @@ fn environment_notes(variables: impl Iterator<Item = (OsString, OsString)>) -> V
     });
     let mut notes: Vec<String> = variables
         .filter_map(|(name, value)| {
-            if starts(&name, &STRIPPED) {
+            if starts(&name, &STRIPPED) && !PASSED.contains(&name.as_str()) {
                 Some(format!("the variable `{name}` was kept from the engine"))
-            } else if starts(&name, &IN_FORCE) {
+            } else if starts(&name, &IN_FORCE) || PASSED.contains(&name.as_str()) {
                 Some(format!("the variable `{name}={value}` was in force"))
             } else {
                 None
@@ -365,12 +397,14 @@ fn sweep(
     }
     let mut display = Display::new(printer, plan, &trials);
     let warned = Cell::new(false);
+    let memory = place.here.available_memory.filter(|_| !arguments.force);
     let ending = Sweep {
         plan,
         session: next_session(&trials),
         bench: place.bench(),
         journal: &mut run,
         cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
+        memory,
         date: &now,
         interrupted: &|| interrupted.load(Ordering::Relaxed),
     }
@@ -461,13 +495,25 @@ impl<'a> KeyedCache<'a> {
     /// `None` where the cache folder cannot be used: a sweep does without it.
     fn open(place: &Place, plan: &'a Plan) -> Option<Self> {
         let cache = open_cache().ok()?;
-        Some(Self { cache, fingerprint: place.fingerprint.clone(), plan })
+        let fingerprint = format!("{}{}", place.fingerprint, devices_named(std::env::vars_os()));
+        Some(Self { cache, fingerprint, plan })
     }
 
     fn key(&self, setting: &Setting, work: &Work) -> CacheKey {
         let plan = self.plan;
         CacheKey::new(&self.fingerprint, &plan.engine, &plan.model.digest, setting, work)
     }
+}
+
+/// What the environment says of devices: two sweeps that see others have nothing to share.
+fn devices_named(variables: impl Iterator<Item = (OsString, OsString)>) -> String {
+    let names = |name: &str| name.ends_with("_VISIBLE_DEVICES") || name == FOLDERS_VARIABLE;
+    let mut words: Vec<String> = variables
+        .filter(|(name, _)| names(&name.to_string_lossy()))
+        .map(|(name, value)| format!(" {}={}", name.display(), value.display()))
+        .collect();
+    words.sort_unstable();
+    words.concat()
 }
 
 impl Cache for KeyedCache<'_> {

@@ -15,6 +15,8 @@ pub(super) struct Groups {
     pub(super) quota_cores: Option<f64>,
     pub(super) cpuset: Option<CpuList>,
     pub(super) memory_limit: Option<u64>,
+    /// What is left of it, in whichever group least is left.
+    pub(super) memory_left: Option<u64>,
 }
 
 /// What the groups of this process allow; `Err` where it cannot be told.
@@ -33,33 +35,37 @@ pub(super) fn find(host: &dyn Host) -> Result<Groups, Unread> {
         (false, false) => None,
     };
     for folder in folders(&membership, &mounts, None) {
-        groups.limit(quota_v2(host, &folder), number(host, &format!("{folder}/memory.max")));
-        groups.cpus(host, &format!("{folder}/cpuset.cpus.effective"));
+        groups.quota(quota_v2(host, &folder));
+        groups.memory(memory_v2(host, &folder));
+        groups.cpus(host, &folder, &["cpuset.cpus.effective"]);
     }
     for folder in folders(&membership, &mounts, Some("cpu")) {
-        groups.limit(quota_v1(host, &folder), None);
+        groups.quota(quota_v1(host, &folder));
     }
     for folder in folders(&membership, &mounts, Some("memory")) {
-        groups.limit(None, number(host, &format!("{folder}/memory.limit_in_bytes")));
+        groups.memory(memory_v1(host, &folder));
     }
     for folder in folders(&membership, &mounts, Some("cpuset")) {
-        groups.cpus(host, &format!("{folder}/cpuset.cpus"));
+        groups.cpus(host, &folder, &["cpuset.effective_cpus", "cpuset.cpus", "cpus"]);
     }
     Ok(groups)
 }
 
 impl Groups {
-    fn limit(&mut self, quota: Option<f64>, memory: Option<u64>) {
-        if let Some(quota) = quota {
-            self.quota_cores = Some(self.quota_cores.map_or(quota, |least| least.min(quota)));
-        }
-        if let Some(memory) = memory {
-            self.memory_limit = Some(self.memory_limit.map_or(memory, |least| least.min(memory)));
-        }
+    fn quota(&mut self, quota: Option<f64>) {
+        let known = [self.quota_cores, quota].into_iter().flatten();
+        self.quota_cores = known.min_by(f64::total_cmp);
     }
 
-    fn cpus(&mut self, host: &dyn Host, path: &str) {
-        let Ok(list) = cpus(host, path) else { return };
+    fn memory(&mut self, (limit, left): (Option<u64>, Option<u64>)) {
+        self.memory_limit = [self.memory_limit, limit].into_iter().flatten().min();
+        self.memory_left = [self.memory_left, left].into_iter().flatten().min();
+    }
+
+    /// The first of these files that there is.
+    fn cpus(&mut self, host: &dyn Host, folder: &str, files: &[&str]) {
+        let mut lists = files.iter().map(|file| cpus(host, &format!("{folder}/{file}")));
+        let Some(list) = lists.find_map(Result::ok) else { return };
         // An empty list means: as the group above.
         if !list.is_empty() {
             self.cpuset = Some(match &self.cpuset {
@@ -68,6 +74,35 @@ impl Groups {
             });
         }
     }
+}
+
+/// Limit and what is left of it. Above `memory.high` a group is slowed down until it gives memory
+/// back, so that is a limit too. Statistics of version 2 include the groups below.
+fn memory_v2(host: &dyn Host, folder: &str) -> (Option<u64>, Option<u64>) {
+    let file = |name: &str| number(host, &format!("{folder}/{name}"));
+    let limit = [file("memory.max"), file("memory.high")].into_iter().flatten().min();
+    (limit, left(limit, file("memory.current"), statistic(host, folder, "inactive_file")))
+}
+
+/// The group's own statistics know the limits of groups above, also of those that are out of
+/// sight.
+fn memory_v1(host: &dyn Host, folder: &str) -> (Option<u64>, Option<u64>) {
+    let own = number(host, &format!("{folder}/memory.limit_in_bytes"));
+    let above = statistic(host, folder, "hierarchical_memory_limit").filter(|l| *l < NO_LIMIT);
+    let used = number(host, &format!("{folder}/memory.usage_in_bytes"));
+    let cache = statistic(host, folder, "total_inactive_file");
+    ([own, above].into_iter().flatten().min(), left(own, used, cache))
+}
+
+/// Cache of files that nobody has used lately is dropped when memory is asked for.
+fn left(limit: Option<u64>, used: Option<u64>, cache: Option<u64>) -> Option<u64> {
+    Some(limit?.saturating_sub(used?.saturating_sub(cache.unwrap_or(0))))
+}
+
+/// A line of `memory.stat`.
+fn statistic(host: &dyn Host, folder: &str, key: &str) -> Option<u64> {
+    let text = host.read(&format!("{folder}/memory.stat")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Folders of the process's group and of all groups above it, for a controller of version 1 or
@@ -83,18 +118,20 @@ fn folders(membership: &str, mounts: &[Mount], controller: Option<&str>) -> Vec<
         };
         mine.then_some(path)
     });
-    let mount = mounts.iter().find(|mount| match controller {
+    let Some(path) = path else { return Vec::new() };
+    let mine = mounts.iter().filter(|mount| match controller {
         Some(name) => mount.kind == "cgroup" && mount.options.iter().any(|option| option == name),
         None => mount.kind == "cgroup2",
     });
-    let (Some(path), Some(mount)) = (path, mount) else { return Vec::new() };
-    let inside = match mount.root.as_str() {
-        "/" => path,
-        root => match path.strip_prefix(root) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
-            _ => "",
-        },
+    // Of several mounts the one that shows most of the groups above this one.
+    let mine = mine.map(|mount| (mount, below(&mount.root, path)));
+    let Some((mount, inside)) = mine.min_by_key(|(mount, inside)| match inside {
+        Some(_) => (0, mount.root.len()),
+        None => (1, 0),
+    }) else {
+        return Vec::new();
     };
+    let inside = inside.unwrap_or_default();
     let mut folders = vec![mount.point.clone()];
     for part in inside.split('/').filter(|part| !part.is_empty()) {
         // A path that leads out of the mount belongs to somebody else's view.
@@ -105,6 +142,12 @@ fn folders(membership: &str, mounts: &[Mount], controller: Option<&str>) -> Vec<
         folders.push(format!("{above}/{part}"));
     }
     folders
+}
+
+/// The rest of a group's path below the folder that is mounted; `None` where it is elsewhere.
+fn below<'a>(root: &str, path: &'a str) -> Option<&'a str> {
+    let rest = if root == "/" { path } else { path.strip_prefix(root)? };
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
 /// `max 100000` or `765000 100000`.
@@ -131,46 +174,4 @@ fn number(host: &dyn Host, path: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn mount(root: &str, point: &str) -> Mount {
-        Mount {
-            device: "0:1".to_owned(),
-            root: root.to_owned(),
-            point: point.to_owned(),
-            kind: "cgroup2".to_owned(),
-            source: "cgroup2".to_owned(),
-            options: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_group_is_found_through_any_view_of_it() {
-        for (root, path, folders_wanted) in [
-            ("/", "/", vec!["/cg"]),
-            ("/", "/a/b", vec!["/cg", "/cg/a", "/cg/a/b"]),
-            ("/docker/x", "/docker/x", vec!["/cg"]),
-            ("/docker/x", "/docker/x/y", vec!["/cg", "/cg/y"]),
-            ("/docker/x", "/docker/xy", vec!["/cg"]),
-            ("/docker/x", "/elsewhere", vec!["/cg"]),
-            ("/", "/../up", vec!["/cg"]),
-        ] {
-            let found =
-                folders(&format!("1:name=systemd:/\n0::{path}\n"), &[mount(root, "/cg")], None);
-            assert_eq!(found, folders_wanted, "{root} {path}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_membership_stays_inside_the_mount(text in "[0-9a-z:/.\n]{0,60}") {
-            for folder in folders(&text, &[mount("/", "/cg")], None) {
-                prop_assert!(folder.starts_with("/cg"));
-                prop_assert!(!folder.split('/').any(|part| part == ".."));
-            }
-        }
-    }
-}
+mod tests;

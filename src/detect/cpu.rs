@@ -3,47 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::host::cpus;
-use super::{Gaps, Host, Registers, Topology, clock, isa, kinds, topology};
+use super::{Gaps, Host, Registers, Topology, clock, isa, kinds, names, topology, x86};
 use crate::model::{Cpu, CpuList};
-
-/// Intel family 6 by model number, AMD by family and first model of a range; from the vendors'
-/// lists of processor signatures.
-const INTEL: &[(&[u32], &str)] = &[
-    (&[42, 45], "Sandy Bridge"),
-    (&[58, 62], "Ivy Bridge"),
-    (&[60, 63, 69, 70], "Haswell"),
-    (&[61, 71, 79, 86], "Broadwell"),
-    (&[78, 94], "Skylake"),
-    (&[85], "Skylake-SP, Cascade Lake or Cooper Lake"),
-    (&[142, 158], "Kaby Lake or Coffee Lake"),
-    (&[165, 166], "Comet Lake"),
-    (&[106, 108, 125, 126], "Ice Lake"),
-    (&[140, 141], "Tiger Lake"),
-    (&[167], "Rocket Lake"),
-    (&[151, 154], "Alder Lake"),
-    (&[183, 186, 191], "Raptor Lake"),
-    (&[143], "Sapphire Rapids"),
-    (&[207], "Emerald Rapids"),
-    (&[173, 174], "Granite Rapids"),
-    (&[175], "Sierra Forest"),
-    (&[170, 172], "Meteor Lake"),
-    (&[189], "Lunar Lake"),
-    (&[197, 198], "Arrow Lake"),
-    (&[204], "Panther Lake"),
-];
-/// Makers of Arm cores by the number in `CPU implementer`.
-const ARM: &[(&str, &str)] = &[
-    ("0x41", "ARM"),
-    ("0x42", "Broadcom"),
-    ("0x43", "Cavium"),
-    ("0x46", "Fujitsu"),
-    ("0x48", "HiSilicon"),
-    ("0x4e", "NVIDIA"),
-    ("0x51", "Qualcomm"),
-    ("0x53", "Samsung"),
-    ("0x61", "Apple"),
-    ("0xc0", "Ampere"),
-];
 
 /// Everything about the processors but what this process may use of them.
 pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps) -> Cpu {
@@ -54,22 +15,20 @@ pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps
     count(host, &mut cpu, topology, &cpuinfo, gaps);
     let online = topology.map(|topology| topology.online.clone());
     let online = online.or_else(|| topology::online(host)).unwrap_or_default();
-    clock::fill(host, &mut cpu, &online, registers.as_ref(), gaps);
+    clock::fill(host, &mut cpu, &online, (registers.as_ref(), &cpuinfo), gaps);
     cpu
 }
 
 fn name(cpu: &mut Cpu, cpuinfo: &str, registers: Option<&Registers>, gaps: &mut Gaps) {
-    let arm = field(cpuinfo, &["CPU implementer"]).map(|number| {
-        let known = ARM.iter().find(|(implementer, _)| *implementer == number);
-        known.map_or(number.clone(), |(_, name)| (*name).to_owned())
-    });
+    let names = names::find(cpuinfo);
     let vendor = registers
         .and_then(|registers| registers.vendor.clone())
-        .or_else(|| field(cpuinfo, &["vendor_id"]))
-        .or(arm);
+        .or_else(|| names.vendor.clone())
+        .or_else(|| field(cpuinfo, &["vendor_id"]));
     let model = registers
         .and_then(|registers| registers.model.clone())
-        .or_else(|| field(cpuinfo, &["model name", "Model", "Hardware", "uarch"]));
+        .or_else(|| names.model.clone())
+        .or_else(|| field(cpuinfo, &["model name", "Model", "Hardware"]));
     cpu.vendor = gaps.or("cpu.vendor", vendor, "/proc/cpuinfo does not name it");
     cpu.model = gaps.or("cpu.model", model, "/proc/cpuinfo does not name it");
     let announced = isa::flags(cpuinfo)
@@ -82,14 +41,14 @@ fn name(cpu: &mut Cpu, cpuinfo: &str, registers: Option<&Registers>, gaps: &mut 
     let x86 = flags.contains("lm") || flags.contains("lahf_lm");
     let level = x86.then(|| isa::x86_level(&flags).to_owned());
     cpu.isa_level = gaps.or("cpu.isa_level", level, "levels are defined for x86-64 alone");
-    match microarchitecture(cpu, cpuinfo, registers) {
-        Ok(name) => cpu.microarchitecture = Some(name.to_owned()),
+    let design = names.design.ok_or(());
+    match design.or_else(|()| x86_design(cpu, cpuinfo, registers).map(str::to_owned)) {
+        Ok(name) => cpu.microarchitecture = Some(name),
         Err(why) => gaps.missing("cpu.microarchitecture", why),
     }
 }
 
-/// Virtual machines sometimes give the number of one processor and the instructions of another.
-fn microarchitecture(
+fn x86_design(
     cpu: &Cpu,
     cpuinfo: &str,
     registers: Option<&Registers>,
@@ -98,28 +57,8 @@ fn microarchitecture(
     let (family, model) = registers
         .and_then(|registers| registers.family_and_model)
         .or_else(|| Some((number("cpu family")?, number("model")?)))
-        .ok_or("no family and model number to tell it by")?;
-    let has = |word: &str| cpu.isa.iter().any(|name| name == word);
-    let name = match cpu.vendor.as_deref() {
-        Some("GenuineIntel") if family == 6 => {
-            INTEL.iter().find(|(models, _)| models.contains(&model)).map(|(_, name)| *name)
-        }
-        Some("AuthenticAMD") => match (family, model) {
-            (0x17, ..0x30) => Some("Zen or Zen+"),
-            (0x17, _) => Some("Zen 2"),
-            (0x19, ..0x10 | 0x20..0x60) => Some("Zen 3"),
-            (0x19, _) => Some("Zen 4"),
-            (0x1a, _) => Some("Zen 5"),
-            _ => None,
-        },
-        _ => None,
-    };
-    let name = name.ok_or(format!("family {family}, model {model} is not in the table"))?;
-    let rapids = ["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"];
-    if has("amx_tile") && !rapids.contains(&name) {
-        return Err(format!("model {model} is {name}, but AMX is announced: the number is masked"));
-    }
-    Ok(name)
+        .ok_or("neither a name nor a number in the table tells it")?;
+    x86::design(cpu.vendor.as_deref(), (family, model, number("stepping")), &cpu.isa)
 }
 
 fn count(
@@ -149,7 +88,12 @@ fn count(
     }
     cpu.cores = u32::try_from(topology.cores.len()).ok();
     cpu.smt = topology.cores.iter().map(CpuList::len).max();
-    cpu.kinds = kinds::find(host, &topology.cores);
+    cpu.kinds = kinds::find(host, &topology.cores, cpuinfo);
+    // Older kernels count clusters of Arm cores as sockets; nobody sells cores of several kinds in
+    // several sockets.
+    if cpu.kinds.len() > 1 && field(cpuinfo, &["CPU implementer"]).is_some() {
+        cpu.packages = cpu.packages.map(|_| 1);
+    }
 }
 
 /// The first value of any of these keys in `/proc/cpuinfo`.

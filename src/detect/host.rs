@@ -1,4 +1,4 @@
-//! The door through which a machine is looked at, and the one that leads to a directory of files.
+//! The door through which a machine is looked at.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -8,8 +8,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use super::{Registers, Topology};
-use crate::model::{CpuList, Gpu, Provenance};
+use super::{Card, Registers, Topology};
+use crate::model::{CpuList, Provenance};
 
 /// Longest file that is read: `/proc/cpuinfo` of a thousand CPUs has two million bytes.
 const LONGEST_FILE: u64 = 8 << 20;
@@ -51,7 +51,7 @@ pub trait Host {
     }
 
     /// NVIDIA's cards by the driver's library. `Ok` and empty without a driver.
-    fn nvidia(&self) -> Result<Vec<Gpu>, String> {
+    fn nvidia(&self) -> Result<Vec<Card>, String> {
         Ok(Vec::new())
     }
 
@@ -107,6 +107,19 @@ pub(super) fn value<T: FromStr>(host: &dyn Host, path: &str) -> Result<T, Unread
     text.parse().map_err(|_| Unread::strange(path, &text))
 }
 
+/// A file that holds a mask of CPUs in hexadecimal words, as `ffff,00000000`, the highest first.
+pub(super) fn mask(host: &dyn Host, path: &str) -> Result<CpuList, Unread> {
+    let text = host.read(path)?;
+    let digits: Vec<u32> = text.trim().chars().rev().filter_map(|c| c.to_digit(16)).collect();
+    let plain = text.trim().chars().all(|c| c == ',' || c.is_ascii_hexdigit());
+    if !plain || digits.is_empty() {
+        return Err(Unread::strange(path, &text));
+    }
+    let bits = (0..CpuList::LIMIT)
+        .zip(digits.iter().flat_map(|digit| (0..4).map(move |bit| digit & (1 << bit) != 0)));
+    Ok(bits.filter(|(_, set)| *set).map(|(cpu, _)| cpu).collect())
+}
+
 /// A file that holds a list of CPUs; an empty file is an empty list.
 pub(super) fn cpus(host: &dyn Host, path: &str) -> Result<CpuList, Unread> {
     let text = host.read(path)?;
@@ -147,45 +160,4 @@ pub(super) fn list_names(folder: &Path) -> Vec<String> {
         entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
-}
-
-/// A machine whose `/proc`, `/sys` and `/etc` lie in a folder.
-#[derive(Debug)]
-pub struct Tree {
-    root: PathBuf,
-}
-
-impl Tree {
-    /// The folder must exist. Links that lead out of it are not followed.
-    pub fn open(root: &Path) -> std::io::Result<Self> {
-        let root = fs::canonicalize(root)?;
-        if !root.join("proc").is_dir() && !root.join("sys").is_dir() {
-            return Err(std::io::Error::new(ErrorKind::NotFound, "it has neither proc nor sys"));
-        }
-        Ok(Self { root })
-    }
-
-    fn place(&self, path: &str) -> Option<PathBuf> {
-        let place = fs::canonicalize(self.root.join(path.trim_start_matches('/'))).ok()?;
-        place.starts_with(&self.root).then_some(place)
-    }
-}
-
-impl Host for Tree {
-    fn read(&self, path: &str) -> Result<String, Unread> {
-        let place = self.place(path).ok_or_else(|| Unread::Absent(path.to_owned()))?;
-        read_text(&place, path)
-    }
-
-    fn list(&self, path: &str) -> Vec<String> {
-        self.place(path).map(|place| list_names(&place)).unwrap_or_default()
-    }
-
-    fn provenance(&self) -> Provenance {
-        Provenance::Captured
-    }
-
-    fn now(&self) -> String {
-        whole_second()
-    }
 }

@@ -9,7 +9,8 @@ use hwlocality::object::types::{CacheType, ObjectType};
 use hwlocality::topology::Topology as Hwloc;
 use hwlocality::topology::builder::{BuildFlags, TypeFilter};
 
-use super::topology::{CacheUse, Topology, instances, last};
+use super::cache::{CacheUse, instances, last};
+use super::topology::Topology;
 use crate::model::{CacheKind, CpuList, Node};
 
 const CACHES: [ObjectType; 8] = [
@@ -85,5 +86,6 @@ fn node(object: &TopologyObject) -> Option<Node> {
         free_bytes: None,
         cpus: cpus(object)?,
         kind: None,
+        huge_pages: Vec::new(),
     })
 }

@@ -2,39 +2,66 @@
 
 use autotune_engine::api::Bytes;
 
+use super::host::cpus;
 use super::{Gaps, Host, cgroup, topology};
 use crate::model::{Cpu, CpuList, Limits};
 
 /// Reads limits, and completes the processor's facts with the threads they allow.
 pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
     let groups = cgroup::find(host).unwrap_or_else(|why| {
-        for fact in ["cgroup_version", "cpu_quota_cores", "cpuset", "memory_limit_bytes"] {
+        let facts = ["cpu_quota_cores", "cpuset", "memory_limit_bytes", "memory_available_bytes"];
+        for fact in facts.iter().chain(&["cgroup_version"]) {
             gaps.missing(format!("limits.{fact}"), &why);
         }
         cgroup::Groups::default()
     });
     let online = topology::online(host);
+    let isolated = isolated(host, gaps);
     let allowed = allowed(host, online.as_ref(), groups.cpuset.as_ref());
     let allowed_cpus = allowed.clone().unwrap_or_default();
-    let threads = allowed.map(|list| list.len()).or(host.threads()).or(cpu.threads_online);
+    let threads = allowed.as_ref().map(CpuList::len).or(host.threads()).or(cpu.threads_online);
     cpu.threads_allowed =
         gaps.or("cpu.threads_allowed", threads, "/proc/self/status does not tell");
     let cpuset = groups
         .cpuset
         .filter(|list| online.as_ref().is_none_or(|online| !online.difference(list).is_empty()));
+    let at_once = shared(allowed.as_ref().or(online.as_ref()), isolated.as_ref()).or(threads);
+    if groups.memory_limit.is_some() && groups.memory_left.is_none() {
+        let why = "the control group does not tell how much of its limit is used";
+        gaps.missing("limits.memory_available_bytes", why);
+    }
     Limits {
         cgroup_version: groups.version,
         cpu_quota_cores: groups.quota_cores,
         cpuset,
         allowed_cpus,
         memory_limit_bytes: groups.memory_limit.map(Bytes),
+        memory_available_bytes: groups.memory_left.map(Bytes),
+        isolated_cpus: isolated,
         locked_memory_bytes: locked_memory(host, gaps),
         usable_threads: gaps.or(
             "limits.usable_threads",
-            threads.map(|threads| usable(threads, groups.quota_cores)),
+            threads.and(at_once).map(|threads| usable(threads, groups.quota_cores)),
             "the allowed CPUs are unknown",
         ),
     }
+}
+
+/// CPUs kept clear of ordinary work.
+fn isolated(host: &dyn Host, gaps: &mut Gaps) -> Option<CpuList> {
+    let list = cpus(host, &format!("{}/isolated", topology::CPUS));
+    gaps.read("limits.isolated_cpus", list).filter(|list| !list.is_empty())
+}
+
+/// CPUs among which the kernel spreads threads. The affinity a process starts with leaves isolated
+/// CPUs out. Where it was widened to include some beside others, threads that are not bound stay on
+/// the CPUs they started on, because the kernel does not balance onto isolated ones; where it is
+/// made of isolated ones alone, somebody chose them for this process.
+fn shared(allowed: Option<&CpuList>, isolated: Option<&CpuList>) -> Option<u32> {
+    let isolated = isolated?;
+    let allowed = allowed?;
+    let spread = allowed.difference(isolated).len();
+    Some(if spread > 0 { spread } else { allowed.len() })
 }
 
 /// Allowed CPUs, cut by the quota rounded up; at least one.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::host::{list_names, read_text, whole_second};
-use super::{Host, Registers, Topology, Unread, hwloc, nvidia, registers};
-use crate::model::{Gpu, Provenance};
+use super::{Card, Host, Registers, Topology, Unread, hwloc, nvidia, registers};
+use crate::model::Provenance;
 
 /// The machine this program runs on.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Host for Live {
         Some(std::env::consts::ARCH.to_owned())
     }
 
-    fn nvidia(&self) -> Result<Vec<Gpu>, String> {
+    fn nvidia(&self) -> Result<Vec<Card>, String> {
         nvidia::cards()
     }
 

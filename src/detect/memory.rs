@@ -33,7 +33,7 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Memory {
             let chosen = text.split_once('[')?.1.split_once(']')?.0;
             Some(chosen.to_owned())
         }),
-        huge_pages: huge_pages(host),
+        huge_pages: huge_pages(host, "/sys/kernel/mm/hugepages"),
         channels: None,
         speed_mt_per_s: None,
         kind: None,
@@ -52,8 +52,8 @@ pub(super) fn kilobytes(info: &str, key: &str) -> Option<Bytes> {
     })
 }
 
-fn huge_pages(host: &dyn Host) -> Vec<HugePages> {
-    let folder = "/sys/kernel/mm/hugepages";
+/// The pools of the system, or of one node.
+pub(super) fn huge_pages(host: &dyn Host, folder: &str) -> Vec<HugePages> {
     let mut pools: Vec<HugePages> = host
         .list(folder)
         .iter()

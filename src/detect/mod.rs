@@ -4,21 +4,34 @@
 //! runs the same over a directory of captured files. Changes nothing, measures nothing; what the
 //! facts are good for is left to `plan` and `render`.
 
+mod amd;
+mod arm;
+mod backends;
+mod cache;
+pub mod ceiling;
 mod cgroup;
 mod clock;
+mod container;
 mod cpu;
 mod drm;
 mod gpu;
 mod host;
 mod hwloc;
+mod hypervisor;
+mod intel;
 mod isa;
 mod kinds;
 mod limits;
 mod live;
 mod memory;
 mod mounts;
+mod names;
+mod node_kind;
 mod numa;
 mod nvidia;
+#[cfg(all(test, unix))]
+mod nvidia_tests;
+mod pci;
 mod portable;
 mod recommend;
 mod registers;
@@ -28,15 +41,21 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod tree;
+mod x86;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-pub use host::{Host, Tree, Unread};
+pub use backends::add_devices;
+pub use gpu::Card;
+pub use host::{Host, Unread};
 pub use live::{Live, live};
+pub use nvidia::{GpuProcess, gpu_processes};
 pub use registers::Registers;
 pub use sensor::{ProcessorTimes, processor_times};
 pub use topology::Topology;
+pub use tree::Tree;
 
 use crate::model::{Machine, Provenance};
 
@@ -57,17 +76,19 @@ pub fn machine(host: &dyn Host) -> Machine {
         provenance: host.provenance(),
         os: system::find(host, &mut gaps),
         cpu: cpu::find(host, topology.as_ref(), &mut gaps),
-        numa: numa::find(host, topology.as_ref(), &mut gaps),
         memory: memory::find(host, &mut gaps),
         gpus: gpu::find(host, &mut gaps),
         storage: storage::find(host, &mut gaps),
         ..Machine::default()
     };
+    machine.numa = numa::find(host, topology.as_ref(), &machine.cpu, &mut gaps);
     machine.limits = limits::find(host, &mut machine.cpu, &mut gaps);
     if described {
         gaps.missing("gpus", "hwloc describes another machine");
     }
-    gaps.missing("ceilings", "peaks are not measured by this version");
+    gaps.missing("ceilings", "they were not measured; --ceilings measures them");
+    gaps.missing("devices", gpu::NOT_ASKED);
+    gaps.missing("cpu.isa_unusable", "instructions are executed on the machine itself only");
     machine.unseen = gaps.0;
     if host.provenance() == Provenance::Live {
         portable::fill(&mut machine);

@@ -1,18 +1,27 @@
 //! Memory nodes: what each holds, and how far they are from each other.
 
-use super::host::{cpus, line};
-use super::memory::kilobytes;
-use super::{Gaps, Host, Topology};
-use crate::model::{Node, NodeKind, Numa};
+use super::host::{cpus, line, mask};
+use super::memory::{huge_pages, kilobytes};
+use super::{Gaps, Host, Topology, node_kind};
+use crate::model::{Cpu, Node, Numa};
 
-const NODES: &str = "/sys/devices/system/node";
+/// Where the kernel tells about nodes.
+pub(super) const NODES: &str = "/sys/devices/system/node";
+/// No kernel is built for more.
+const MOST_NODES: u32 = 1024;
 
 /// Nodes from the kernel's files, else as the topology has them.
-pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps) -> Numa {
+pub(super) fn find(
+    host: &dyn Host,
+    topology: Option<&Topology>,
+    cpu: &Cpu,
+    gaps: &mut Gaps,
+) -> Numa {
     let mut ids: Vec<u32> = host
         .list(NODES)
         .iter()
         .filter_map(|name| name.strip_prefix("node")?.parse().ok())
+        .filter(|id| *id < MOST_NODES)
         .collect();
     ids.sort_unstable();
     let mut nodes: Vec<Node> = ids.iter().map(|id| node(host, *id)).collect();
@@ -22,12 +31,11 @@ pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps
     if nodes.is_empty() {
         gaps.missing("numa.nodes", format!("{NODES} lists none"));
     }
+    node_kind::fill(host, &mut nodes, cpu, gaps);
     for (index, node) in nodes.iter().enumerate() {
-        if node.kind.is_none() {
-            let why =
-                "memory without a CPU: on the package or behind a link, the kernel does not say";
-            gaps.missing(format!("numa.nodes.{index}.kind"), why);
-        }
+        let why = format!("{NODES}/node{}/meminfo does not tell", node.id);
+        gaps.or(&format!("numa.nodes.{index}.memory_bytes"), node.memory_bytes, &why);
+        gaps.or(&format!("numa.nodes.{index}.free_bytes"), node.free_bytes, &why);
     }
     let distances = distances(host, &ids);
     if distances.is_empty() {
@@ -37,15 +45,18 @@ pub(super) fn find(host: &dyn Host, topology: Option<&Topology>, gaps: &mut Gaps
 }
 
 fn node(host: &dyn Host, id: u32) -> Node {
-    let info = host.read(&format!("{NODES}/node{id}/meminfo")).unwrap_or_default();
-    let cpus = cpus(host, &format!("{NODES}/node{id}/cpulist")).unwrap_or_default();
+    let folder = format!("{NODES}/node{id}");
+    let info = host.read(&format!("{folder}/meminfo")).unwrap_or_default();
+    let cpus = cpus(host, &format!("{folder}/cpulist"))
+        .or_else(|_| mask(host, &format!("{folder}/cpumap")))
+        .unwrap_or_default();
     Node {
         id,
         memory_bytes: kilobytes(&info, "MemTotal"),
         free_bytes: kilobytes(&info, "MemFree"),
-        // Memory without a CPU may be on the package or behind a link: only CPUs make it certain.
-        kind: (!cpus.is_empty()).then_some(NodeKind::Dram),
         cpus,
+        kind: None,
+        huge_pages: huge_pages(host, &format!("{folder}/hugepages")),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The operating system, and what it runs in.
 
-use super::cpu::field;
 use super::host::line;
-use super::{Gaps, Host};
+use super::{Gaps, Host, container, hypervisor};
 use crate::model::OperatingSystem;
 
 /// What system this is.
@@ -19,68 +18,60 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> OperatingSystem {
     let name = word("NAME").or_else(|| word("ID"));
     let why = "/etc/os-release does not tell";
     let kernel = gaps.read("os.kernel", line(host, "/proc/sys/kernel/osrelease"));
-    let architecture = line(host, "/proc/sys/kernel/arch").ok().or_else(|| host.architecture());
+    let cpuinfo = host.read("/proc/cpuinfo").unwrap_or_default();
+    let architecture = line(host, "/proc/sys/kernel/arch")
+        .ok()
+        .or_else(|| host.architecture())
+        .or_else(|| by_release(kernel.as_deref()?))
+        .or_else(|| by_cpuinfo(&cpuinfo).map(str::to_owned));
     OperatingSystem {
         name: gaps.or("os.name", name, why),
         version: gaps.or("os.version", word("VERSION_ID"), why),
         architecture: gaps.or("os.architecture", architecture, "/proc/sys/kernel/arch is missing"),
-        hypervisor: hypervisor(host, kernel.as_deref()),
-        container: container(host),
+        hypervisor: hypervisor::find(host, kernel.as_deref(), &cpuinfo),
+        container: container::find(host),
         kernel,
     }
 }
 
-/// Products that virtual machines show as their mainboard.
-const PRODUCTS: &[(&str, &str)] = &[
-    ("KVM", "kvm"),
-    ("QEMU", "qemu"),
-    ("Amazon EC2", "kvm"),
-    ("Google", "kvm"),
-    ("VMware", "vmware"),
-    ("VirtualBox", "virtualbox"),
-    ("Microsoft Corporation", "hyper-v"),
-    ("Xen", "xen"),
-    ("Parallels", "parallels"),
-];
-
-/// Who runs this virtual machine; `None` on the bare machine.
-fn hypervisor(host: &dyn Host, kernel: Option<&str>) -> Option<String> {
-    if kernel.is_some_and(|kernel| kernel.to_lowercase().contains("microsoft")) {
-        return Some("wsl".to_owned());
-    }
-    if let Some(name) = host.registers().and_then(|registers| registers.hypervisor) {
-        return Some(name);
-    }
-    let cpuinfo = host.read("/proc/cpuinfo").unwrap_or_default();
-    let announced = field(&cpuinfo, &["flags"])
-        .is_some_and(|flags| flags.split(' ').any(|f| f == "hypervisor"));
-    let x86 = field(&cpuinfo, &["flags"]).is_some();
-    let board = ["sys_vendor", "product_name"]
-        .iter()
-        .filter_map(|name| line(host, &format!("/sys/class/dmi/id/{name}")).ok())
-        .collect::<Vec<_>>()
-        .join(" ");
-    let known = PRODUCTS.iter().find(|(product, _)| board.contains(product));
-    let known = known.map(|(_, name)| (*name).to_owned());
-    match (x86, announced) {
-        // Makers of virtual machines make laptops too: without the flag it is one of those.
-        (true, false) => None,
-        (true, true) => Some(known.unwrap_or_else(|| "unknown".to_owned())),
-        (false, _) => line(host, "/sys/hypervisor/type").ok().or(known),
-    }
+/// Distributions end the kernel's release with the architecture: `5.14.0-427.el9.ppc64le`,
+/// `6.12.9-arm64`.
+fn by_release(release: &str) -> Option<String> {
+    let words = [
+        ("x86_64", "x86_64"),
+        ("amd64", "x86_64"),
+        ("aarch64", "aarch64"),
+        ("arm64", "aarch64"),
+        ("ppc64le", "ppc64le"),
+        ("powerpc64le", "ppc64le"),
+        ("s390x", "s390x"),
+        ("riscv64", "riscv64"),
+        ("loongarch64", "loongarch64"),
+        ("loong64", "loongarch64"),
+    ];
+    let end = release.rsplit(['.', '-', '+']).next()?;
+    words.iter().find(|(word, _)| *word == end).map(|(_, name)| (*name).to_owned())
 }
 
-/// What holds this process apart from the system; `None` where nothing does.
-fn container(host: &dyn Host) -> Option<String> {
-    if let Ok(name) = line(host, "/run/systemd/container") {
-        return Some(name);
-    }
-    for (marker, name) in [("/run/.containerenv", "podman"), ("/.dockerenv", "docker")] {
-        if host.read(marker).is_ok() {
-            return Some(name.to_owned());
-        }
-    }
-    let groups = host.read("/proc/self/cgroup").unwrap_or_default();
-    let known = [("kubepods", "kubernetes"), ("/docker", "docker"), ("/lxc", "lxc")];
-    known.iter().find(|(word, _)| groups.contains(word)).map(|(_, name)| (*name).to_owned())
+/// Architectures differ in which keys they write. POWER runs with either order of bytes, of which
+/// nothing is written.
+fn by_cpuinfo(cpuinfo: &str) -> Option<&'static str> {
+    let has = |key: &str, word: &str| {
+        cpuinfo.lines().any(|line| {
+            let found = line.split_once(':').filter(|(name, _)| name.trim() == key);
+            found.is_some_and(|(_, value)| {
+                value.split_whitespace().any(|part| part.starts_with(word))
+            })
+        })
+    };
+    [
+        ("flags", "lm", "x86_64"),
+        ("CPU architecture", "8", "aarch64"),
+        ("vendor_id", "IBM/S390", "s390x"),
+        ("isa", "rv64", "riscv64"),
+        ("CPU Family", "Loongson-64bit", "loongarch64"),
+    ]
+    .into_iter()
+    .find(|(key, word, _)| has(key, word))
+    .map(|(_, _, name)| name)
 }

@@ -1,12 +1,11 @@
 //! Cores, caches and sharing among CPUs: by hwloc where it answers, else from the kernel's files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use autotune_engine::api::Bytes;
-
-use super::host::{cpus, line, value};
-use super::{Gaps, Host};
-use crate::model::{Cache, CacheKind, CpuList, Node};
+use super::cpu::field;
+use super::host::{cpus, mask, value};
+use super::{Gaps, Host, cache};
+use crate::model::{Cache, CpuList, Node};
 
 /// How CPUs hang together. Counts are those of the online CPUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,17 +26,8 @@ pub struct Topology {
     pub online: CpuList,
 }
 
-/// One cache and the CPUs behind it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CacheUse {
-    pub(super) level: u32,
-    pub(super) kind: CacheKind,
-    pub(super) size: Bytes,
-    pub(super) cpus: CpuList,
-}
-
 /// Where the kernel tells about CPUs.
-const CPUS: &str = "/sys/devices/system/cpu";
+pub(super) const CPUS: &str = "/sys/devices/system/cpu";
 
 /// How CPUs hang together; `None` where nothing tells.
 pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Option<Topology> {
@@ -60,44 +50,81 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Option<Topology> {
 /// From `/sys/devices/system/cpu`.
 pub(super) fn files(host: &dyn Host) -> Option<Topology> {
     let online = online(host)?;
-    let mut cores: Vec<CpuList> = Vec::new();
-    let mut packages = BTreeSet::new();
-    let mut caches: Vec<CacheUse> = Vec::new();
-    let mut placed = BTreeSet::new();
-    for cpu in online.iter() {
-        let folder = format!("{CPUS}/cpu{cpu}");
-        if let Ok(package) = value::<i64>(host, &format!("{folder}/topology/physical_package_id")) {
-            packages.insert(package);
-        }
-        for cache in cpu_caches(host, &folder) {
-            if !caches.contains(&cache) {
-                caches.push(cache);
-            }
-        }
-        let siblings = ["core_cpus_list", "thread_siblings_list"]
-            .iter()
-            .find_map(|name| cpus(host, &format!("{folder}/topology/{name}")).ok());
-        if let Some(siblings) = siblings.filter(|siblings| siblings.contains(cpu))
-            && !placed.contains(&cpu)
-        {
-            let core = siblings.intersection(&online);
-            placed.extend(core.iter());
-            cores.push(core);
-        }
-    }
-    // Some CPUs without a core would make every count wrong.
-    if placed.len() != online.len() as usize {
-        cores.clear();
-    }
+    let described = described(host, &online);
+    let places: Vec<Place> = described.iter().map(|cpu| place(host, cpu, &online)).collect();
+    let packages: BTreeSet<_> = places.iter().filter_map(|place| place.package).collect();
+    let caches = cache::find(host, &described, &online);
     Some(Topology {
         this_system: true,
         packages: u32::try_from(packages.len()).ok().filter(|count| *count > 0),
-        cores,
-        last_caches: last(&caches),
-        caches: instances(caches.into_iter()),
+        cores: cores(&places, &online, modules(host)),
+        last_caches: cache::last(&caches),
+        caches: cache::instances(caches.into_iter()),
         nodes: Vec::new(),
         online,
     })
+}
+
+/// Where one CPU is.
+struct Place {
+    cpu: u32,
+    /// Drawer and book, which mainframes have, then the socket.
+    package: Option<[i64; 3]>,
+    /// Die, cluster and core.
+    core: Option<[i64; 3]>,
+    siblings: Option<CpuList>,
+}
+
+fn place(host: &dyn Host, cpu: u32, online: &CpuList) -> Place {
+    let file = |name: &str| format!("{CPUS}/cpu{cpu}/topology/{name}");
+    let number = |name: &str| value::<i64>(host, &file(name)).ok();
+    let siblings = cpus(host, &file("core_cpus_list"))
+        .or_else(|_| cpus(host, &file("thread_siblings_list")))
+        .or_else(|_| mask(host, &file("core_cpus")))
+        .or_else(|_| mask(host, &file("thread_siblings")));
+    let package = number("physical_package_id");
+    let part = |name: &str| number(name).unwrap_or(-1);
+    Place {
+        cpu,
+        package: package.map(|package| [part("drawer_id"), part("book_id"), package]),
+        core: number("core_id").map(|core| [part("die_id"), part("cluster_id"), core]),
+        siblings: siblings.ok().filter(|list| list.contains(cpu)).map(|l| l.intersection(online)),
+    }
+}
+
+/// CPUs of each core, by the kernel's lists or else by the numbers; none where some CPU has no
+/// core, because every count would be wrong.
+fn cores(places: &[Place], online: &CpuList, modules: bool) -> Vec<CpuList> {
+    let mut found: BTreeMap<CoreKey, Vec<u32>> = BTreeMap::new();
+    for place in places {
+        let numbers = place.core.map(|core| (place.package, core));
+        let key = match (&place.siblings, numbers) {
+            (Some(list), Some(numbers)) if modules => (list.iter().next(), Some(numbers)),
+            (Some(list), _) => (list.iter().next(), None),
+            (None, Some(numbers)) => (None, Some(numbers)),
+            (None, None) => return Vec::new(),
+        };
+        found.entry(key).or_default().push(place.cpu);
+    }
+    let mut cores: Vec<CpuList> =
+        found.into_values().map(|cpus| cpus.into_iter().collect()).collect();
+    let whole: u32 = cores.iter().map(CpuList::len).sum();
+    if whole != online.len() {
+        return Vec::new();
+    }
+    cores.sort_by_key(|core| core.iter().next());
+    cores
+}
+
+/// The first of the siblings, and the numbers where there are no siblings or they are not enough.
+type CoreKey = (Option<u32>, Option<(Option<[i64; 3]>, [i64; 3])>);
+
+/// AMD's processors of 2011 to 2017 pair two cores into a module, which the kernel lists as if
+/// they were threads of one; their core numbers differ.
+fn modules(host: &dyn Host) -> bool {
+    let cpuinfo = host.read("/proc/cpuinfo").unwrap_or_default();
+    field(&cpuinfo, &["vendor_id"]).as_deref() == Some("AuthenticAMD")
+        && field(&cpuinfo, &["cpu family"]).as_deref() == Some("21")
 }
 
 /// CPUs that are online, by the file that lists them or by their folders.
@@ -105,74 +132,19 @@ pub(super) fn online(host: &dyn Host) -> Option<CpuList> {
     if let Ok(list) = cpus(host, &format!("{CPUS}/online")) {
         return Some(list).filter(|list| !list.is_empty());
     }
-    let folders: CpuList = host
-        .list(CPUS)
-        .iter()
-        .filter_map(|name| name.strip_prefix("cpu")?.parse::<u32>().ok())
+    let folders = folders(host).into_iter();
+    let online: CpuList = folders
         .filter(|cpu| value::<u32>(host, &format!("{CPUS}/cpu{cpu}/online")) != Ok(0))
         .collect();
-    Some(folders).filter(|list| !list.is_empty())
+    Some(online).filter(|list| !list.is_empty())
 }
 
-fn cpu_caches(host: &dyn Host, folder: &str) -> Vec<CacheUse> {
-    let names = host.list(&format!("{folder}/cache"));
-    let indices = names.iter().filter(|name| name.starts_with("index"));
-    indices
-        .filter_map(|name| {
-            let file = |fact: &str| format!("{folder}/cache/{name}/{fact}");
-            Some(CacheUse {
-                level: value(host, &file("level")).ok()?,
-                kind: match line(host, &file("type")).ok()?.as_str() {
-                    "Data" => CacheKind::Data,
-                    "Instruction" => CacheKind::Instruction,
-                    "Unified" => CacheKind::Unified,
-                    _ => return None,
-                },
-                size: size(&line(host, &file("size")).ok()?)?,
-                cpus: cpus(host, &file("shared_cpu_list")).ok()?,
-            })
-        })
-        .collect()
+/// Those CPUs that have a folder: a list may name more than files were captured for.
+pub(super) fn described(host: &dyn Host, online: &CpuList) -> CpuList {
+    folders(host).into_iter().collect::<CpuList>().intersection(online)
 }
 
-/// `48K`, `2M`.
-fn size(text: &str) -> Option<Bytes> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number: u64 = text[..text.len() - unit.len()].parse().ok()?;
-    let factor = match unit {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(factor).map(Bytes).filter(|size| size.0 > 0)
-}
-
-/// CPUs behind each cache of the highest level that holds data.
-pub(super) fn last(caches: &[CacheUse]) -> Vec<CpuList> {
-    let data = || caches.iter().filter(|cache| cache.kind != CacheKind::Instruction);
-    let highest = data().map(|cache| cache.level).max();
-    data().filter(|cache| Some(cache.level) == highest).map(|cache| cache.cpus.clone()).collect()
-}
-
-/// Single caches counted into rows of those that are alike.
-pub(super) fn instances(single: impl Iterator<Item = CacheUse>) -> Vec<Cache> {
-    let mut rows: Vec<Cache> = Vec::new();
-    for cache in single {
-        let row = Cache {
-            level: cache.level,
-            kind: cache.kind,
-            size_bytes: cache.size,
-            instances: 1,
-            shared_by_threads: cache.cpus.len(),
-        };
-        let alike = |other: &&mut Cache| Cache { instances: 1, ..(*other).clone() } == row;
-        match rows.iter_mut().find(alike) {
-            Some(known) => known.instances += 1,
-            None => rows.push(row),
-        }
-    }
-    rows.sort();
-    rows
+fn folders(host: &dyn Host) -> Vec<u32> {
+    let names = host.list(CPUS);
+    names.iter().filter_map(|name| name.strip_prefix("cpu")?.parse().ok()).collect()
 }

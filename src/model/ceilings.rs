@@ -31,6 +31,8 @@ pub struct Ceilings {
     pub storage_cached_read_bytes_per_s: Option<Interval>,
     /// Graphics cards, through the engine's backend.
     pub gpu: Vec<GpuPeak>,
+    /// Doubts about the numbers, and what could not be measured and why.
+    pub caveats: Vec<String>,
 }
 
 /// A median with its 95 % interval.

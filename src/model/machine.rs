@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use autotune_engine::api::{Bytes, Identity, VariantReport};
+use autotune_engine::api::{Bytes, DeviceReport, Identity, VariantReport};
 use serde::{Deserialize, Serialize};
 
 use super::{Ceilings, CpuList};
@@ -42,6 +42,8 @@ pub struct Machine {
     pub recommendation: Recommendation,
     /// The engine that ships with the program; `None` where it was not asked.
     pub engine: Option<EngineReport>,
+    /// Devices of the engine's loaded backends; `None` where it was not asked.
+    pub devices: Option<Vec<DeviceReport>>,
     /// Why a fact is missing, under its path: `"memory.channels"`.
     pub unseen: BTreeMap<String, String>,
 }
@@ -89,6 +91,8 @@ pub struct Cpu {
     pub microarchitecture: Option<String>,
     /// Announced instruction sets that matter to matrix products, in Linux's spelling.
     pub isa: Vec<String>,
+    /// Of those, what dies or computes wrongly here; `None` where it was not tried.
+    pub isa_unusable: Option<Vec<UnusableIsa>>,
     /// For example `x86-64-v4`.
     pub isa_level: Option<String>,
     /// Sockets.
@@ -121,6 +125,15 @@ pub struct Cpu {
     pub governor: Option<String>,
     /// Whether clocks above the base are allowed.
     pub turbo: Option<Turbo>,
+}
+
+/// An instruction set that is announced and cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableIsa {
+    /// As in [`Cpu::isa`].
+    pub name: String,
+    /// One line: what executing it showed.
+    pub reason: String,
 }
 
 /// Whether clocks above the base are allowed.
@@ -212,6 +225,9 @@ pub struct Node {
     pub cpus: CpuList,
     /// What its memory is made of.
     pub kind: Option<NodeKind>,
+    /// Its share of the pools of reserved huge pages.
+    #[serde(default)]
+    pub huge_pages: Vec<HugePages>,
 }
 
 /// What the memory of a node is made of.
@@ -224,6 +240,8 @@ pub enum NodeKind {
     Hbm,
     /// Memory behind a CXL link.
     Cxl,
+    /// A graphics card's, which the system can address.
+    Gpu,
 }
 
 /// Main memory.
@@ -274,9 +292,16 @@ pub struct Limits {
     pub allowed_cpus: CpuList,
     /// Memory the groups allow, the least of all nested ones; `None`: no limit.
     pub memory_limit_bytes: Option<Bytes>,
+    /// What is left below that limit, file cache that can be dropped counted as free; `None`: no
+    /// limit.
+    pub memory_available_bytes: Option<Bytes>,
+    /// CPUs that the kernel keeps clear of ordinary work (`isolcpus`): it moves no thread from one
+    /// of them to another. `None`: none are.
+    pub isolated_cpus: Option<CpuList>,
     /// Memory that may be locked (`--mlock`); `None`: no limit.
     pub locked_memory_bytes: Option<Bytes>,
     /// Threads that can run at once: allowed CPUs, cut by the quota rounded up, at least 1.
+    /// Isolated CPUs count only where all allowed ones are isolated.
     pub usable_threads: Option<u32>,
 }
 
@@ -294,20 +319,88 @@ pub struct Gpu {
     pub free_bytes: Option<Bytes>,
     /// Version (NVIDIA) or kernel module of the driver.
     pub driver: Option<String>,
-    /// The engine's backend that would drive it.
+    /// Newest CUDA version that the driver runs, for example `12.4`.
+    pub cuda_version: Option<String>,
+    /// The engine's loaded backend that drives it; `None` where none does or nobody asked.
     pub backend: Option<GpuBackend>,
+    /// The engine's name for it, for example `CUDA0`.
+    pub device: Option<String>,
     /// For example `9.0`.
     pub compute_capability: Option<String>,
     /// Its link to the processor.
     pub pcie: Option<Pcie>,
     /// Power it is limited to.
     pub power_limit_watts: Option<f64>,
+    /// The limit that it was made with.
+    pub default_power_limit_watts: Option<f64>,
+    /// Its clocks.
+    pub clocks: GpuClocks,
+    /// What holds its clocks down now, idleness left out; empty: nothing does.
+    pub throttle_reasons: Option<Vec<String>>,
+    /// Whether its driver stays loaded while nobody uses it.
+    pub persistence: Option<Switch>,
+    /// Whether its memory corrects errors.
+    pub ecc: Option<Switch>,
+    /// Whether it is cut into instances.
+    pub mig: Option<Switch>,
+    /// Its instances, where it is cut.
+    pub mig_instances: Vec<MigInstance>,
     /// Whether it shares the system's memory.
     pub integrated: Option<bool>,
     /// Memory node it is near to.
     pub numa_node: Option<u32>,
     /// Address on the PCI bus: two sources that see one card agree on it.
     pub pci_address: Option<String>,
+    /// Who told: `nvml`, `sysfs`, `engine`.
+    pub sources: Vec<GpuSource>,
+}
+
+/// Clocks of a graphics card.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuClocks {
+    /// Of the cores now; idle cards lower it.
+    pub graphics_hz: Option<u64>,
+    /// Of the memory now.
+    pub memory_hz: Option<u64>,
+    /// Of the cores at most.
+    pub max_graphics_hz: Option<u64>,
+    /// Of the memory at most.
+    pub max_memory_hz: Option<u64>,
+}
+
+/// Whether something of a card is switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+/// One part of a card that is cut by MIG.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MigInstance {
+    /// As the driver names it.
+    pub name: Option<String>,
+    /// Its memory.
+    pub memory_bytes: Option<Bytes>,
+    /// What is free of it.
+    pub free_bytes: Option<Bytes>,
+}
+
+/// Who told of a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GpuSource {
+    /// NVIDIA's library.
+    Nvml,
+    /// The kernel's files.
+    Sysfs,
+    /// A backend of the engine.
+    Engine,
 }
 
 /// The engine's backends for graphics cards.
@@ -322,6 +415,14 @@ pub enum GpuBackend {
     Metal,
     /// AMD's.
     Hip,
+    /// Intel's.
+    Sycl,
+    /// Any vendor's, mostly on phones.
+    OpenCl,
+    /// Moore Threads'.
+    Musa,
+    /// Huawei's.
+    Cann,
 }
 
 /// A PCI Express link.
@@ -414,7 +515,7 @@ impl Machine {
     pub const SCHEMA: &'static str = "autotune.machine/1";
 
     /// A digest of the facts that decide whether two results may be compared. Free memory, clocks
-    /// of the moment and the date are left out; memory counts in whole GiB, because kernels
+    /// of the moment, the date and what only asking the engine tells are left out; memory counts in whole GiB, because kernels
     /// reserve a little more or less of it at each start.
     #[must_use]
     pub fn fingerprint(&self) -> String {
@@ -422,7 +523,7 @@ impl Machine {
         let gpus: Vec<_> = self
             .gpus
             .iter()
-            .map(|gpu| (&gpu.vendor, &gpu.name, gpu.memory_bytes, &gpu.driver, gpu.backend))
+            .map(|gpu| (&gpu.vendor, &gpu.name, gpu.memory_bytes, &gpu.driver))
             .collect();
         let facts = serde_json::json!([
             self.provenance,
@@ -449,7 +550,8 @@ impl Machine {
     /// Memory that can be had without swapping, under this process's limit.
     #[must_use]
     pub fn available_memory(&self) -> Option<Bytes> {
-        [self.memory.available_bytes, self.limits.memory_limit_bytes].into_iter().flatten().min()
+        let limits = [self.limits.memory_limit_bytes, self.limits.memory_available_bytes];
+        [self.memory.available_bytes].into_iter().chain(limits).flatten().min()
     }
 }
 

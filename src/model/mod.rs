@@ -6,8 +6,10 @@
 mod card;
 mod ceilings;
 mod cpu_list;
+mod diagnosis;
 mod findings;
 mod machine;
+mod map;
 mod plan;
 mod trial;
 mod workload;
@@ -15,12 +17,15 @@ mod workload;
 pub use card::{ModelCard, TypeShare};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use cpu_list::{CpuList, ParseCpuListError};
+pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
-    Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, HugePages, KindName, Limits,
-    Machine, Memory, Node, NodeKind, Numa, Offload, OperatingSystem, Pcie, Provenance,
-    Recommendation, SizeClass, Storage, StorageKind, Turbo,
+    Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
+    HugePages, KindName, Limits, Machine, Memory, MigInstance, Node, NodeKind, Numa, Offload,
+    OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind, Switch,
+    Turbo, UnusableIsa,
 };
+pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::Workload;

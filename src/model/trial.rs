@@ -1,6 +1,6 @@
 //! One line of `trials.jsonl`: what was tried and what happened.
 
-use autotune_engine::api::{Failure, MemoryUse, Run, Sample, Setting, Transition, Work};
+use autotune_engine::api::{Failure, MemoryUse, Resident, Run, Sample, Setting, Transition, Work};
 use serde::{Deserialize, Serialize};
 
 /// One visit to one setting.
@@ -38,6 +38,26 @@ pub struct Trial {
 impl Trial {
     /// Version of the line.
     pub const SCHEMA: &'static str = "autotune.trial/1";
+
+    /// Seconds per prompt token, over all repetitions; `None` where no prompt was timed.
+    #[must_use]
+    pub fn prefill_seconds_per_token(&self) -> Option<f64> {
+        self.seconds_per_token(self.work.prompt_tokens, |sample| sample.prefill_ns)
+    }
+
+    /// Seconds per generated token, over all repetitions; `None` where none was timed.
+    #[must_use]
+    pub fn decode_seconds_per_token(&self) -> Option<f64> {
+        self.seconds_per_token(self.work.generate_tokens, |sample| sample.decode_ns)
+    }
+
+    /// Total time over all repetitions by total tokens.
+    fn seconds_per_token(&self, tokens: u32, elapsed_ns: impl Fn(&Sample) -> u64) -> Option<f64> {
+        let samples = self.outcome.samples();
+        let total_ns: f64 = samples.iter().map(|sample| elapsed_ns(sample) as f64).sum();
+        let tokens = f64::from(tokens) * samples.len() as f64;
+        (tokens > 0.0 && total_ns > 0.0).then(|| total_ns / 1e9 / tokens)
+    }
 }
 
 /// Why a trial was run.
@@ -85,6 +105,9 @@ pub struct Measured {
     pub samples: Vec<Sample>,
     /// Memory in use.
     pub memory: MemoryUse,
+    /// The resident set that was foreseen; `None` where the engine foresees none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<Resident>,
     /// What loading took.
     pub transition: Transition,
 }
@@ -123,8 +146,26 @@ impl Outcome {
             kind: MeasuredWord::Measured,
             samples: run.samples.clone(),
             memory: run.memory.clone(),
+            foreseen: None,
             transition: run.transition.clone(),
         })
+    }
+
+    /// The same beside what was foreseen of its memory.
+    #[must_use]
+    pub fn beside(mut self, foreseen: Option<Resident>) -> Self {
+        if let Self::Measured(measured) = &mut self {
+            measured.foreseen = foreseen;
+        }
+        self
+    }
+
+    /// How far the foreseen resident set is from the measured peak (0.02 = 2 % of the peak).
+    #[must_use]
+    pub fn memory_error(&self) -> Option<f64> {
+        let Self::Measured(measured) = self else { return None };
+        let peak = measured.memory.peak_resident_bytes.filter(|peak| peak.0 > 0)?.0 as f64;
+        Some((measured.foreseen?.total().0 as f64 - peak) / peak)
     }
 
     /// A trial that was skipped.

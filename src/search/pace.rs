@@ -22,19 +22,12 @@ pub(super) struct Gain {
 impl Pace {
     /// Of a trial that was measured.
     pub(super) fn of(trial: &Trial) -> Option<Self> {
-        let samples = trial.outcome.samples();
-        if samples.is_empty() {
+        if trial.outcome.samples().is_empty() {
             return None;
         }
-        let per_token = |nanoseconds: u64, tokens: u32| {
-            let tokens = f64::from(tokens) * samples.len() as f64;
-            (tokens > 0.0 && nanoseconds > 0).then(|| (nanoseconds as f64 / 1e9 / tokens).ln())
-        };
-        let prefill = samples.iter().map(|sample| sample.prefill_ns).sum();
-        let decode = samples.iter().map(|sample| sample.decode_ns).sum();
         Some(Self {
-            prefill: per_token(prefill, trial.work.prompt_tokens),
-            decode: per_token(decode, trial.work.generate_tokens),
+            prefill: trial.prefill_seconds_per_token().map(f64::ln),
+            decode: trial.decode_seconds_per_token().map(f64::ln),
         })
     }
 

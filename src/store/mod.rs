@@ -11,11 +11,13 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod journal;
+mod peaks;
 mod run;
 mod table;
 
 pub use cache::{CacheKey, ResultCache};
 pub use error::StoreError;
 pub use journal::TornLine;
+pub use peaks::PeakStore;
 pub use run::{RunDirectory, StoredRun, default_folder};
 pub use table::trials_csv;

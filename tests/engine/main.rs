@@ -2,6 +2,7 @@
 
 mod contract;
 mod deaths;
+mod forecast;
 mod knobs;
 mod model;
 mod refusals;

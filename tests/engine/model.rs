@@ -14,12 +14,18 @@ const VOCABULARY: u64 = 384;
 const LAYERS: u32 = 2;
 
 /// Writes the model; `poison` makes a NaN of the first logit.
+#[allow(dead_code, reason = "not every test that includes this file needs both sizes")]
 pub(crate) fn write(path: &Path, poison: bool) {
-    let tensors = tensors();
+    write_with(path, poison, VOCABULARY);
+}
+
+/// Writes one that is larger: 288 bytes of weights for every token that the vocabulary has.
+pub(crate) fn write_with(path: &Path, poison: bool, vocabulary: u64) {
+    let tensors = tensors(vocabulary);
     let mut file = Vec::new();
     file.extend(b"GGUF");
     file.extend(3_u32.to_le_bytes());
-    let metadata = metadata();
+    let metadata = metadata(vocabulary);
     file.extend((tensors.len() as u64).to_le_bytes());
     file.extend((metadata.len() as u64).to_le_bytes());
     file.extend(metadata.concat());
@@ -74,16 +80,16 @@ impl Tensor {
     }
 }
 
-fn tensors() -> Vec<Tensor> {
+fn tensors(vocabulary: u64) -> Vec<Tensor> {
     let tensor = |name: &str, shape: &[u64]| Tensor {
         name: format!("{name}.weight"),
         shape: shape.to_vec(),
         kind: if shape.len() == 1 { F32 } else { Q4_0 },
     };
     let mut tensors = vec![
-        tensor("token_embd", &[EMBEDDING, VOCABULARY]),
+        tensor("token_embd", &[EMBEDDING, vocabulary]),
         tensor("output_norm", &[EMBEDDING]),
-        tensor("output", &[EMBEDDING, VOCABULARY]),
+        tensor("output", &[EMBEDDING, vocabulary]),
     ];
     for layer in 0..LAYERS {
         for (name, shape) in [
@@ -103,7 +109,7 @@ fn tensors() -> Vec<Tensor> {
     tensors
 }
 
-fn metadata() -> Vec<Vec<u8>> {
+fn metadata(vocabulary: u64) -> Vec<Vec<u8>> {
     let number = |key: &str, value: u32| entry(key, 4, &value.to_le_bytes());
     let text = |key: &str, value: &str| {
         let mut bytes = Vec::new();
@@ -120,7 +126,7 @@ fn metadata() -> Vec<Vec<u8>> {
         number("llama.attention.head_count", 4),
         number("llama.attention.head_count_kv", 2),
         entry("llama.attention.layer_norm_rms_epsilon", 6, &1e-5_f32.to_le_bytes()),
-        number("llama.vocab_size", VOCABULARY as u32),
+        number("llama.vocab_size", vocabulary as u32),
         text("tokenizer.ggml.model", "no_vocab"),
     ]
 }

@@ -4,13 +4,18 @@
 //! Plain data, no I/O beside reading a [`Clock`]. Meaning of times, choice of settings and repetition are left to callers.
 
 mod clock;
+mod device;
+mod forecast;
 mod identity;
 mod job;
 mod layout;
+mod rates;
 mod setting;
 mod units;
 
 pub use clock::{Clock, SystemClock};
+pub use device::{DeviceKind, DeviceReport};
+pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{
     Answer, BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
@@ -18,6 +23,7 @@ pub use job::{
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
 };
+pub use rates::DeviceRates;
 pub use setting::{
     ContextSetting, CpuMask, FlashAttention, GpuLayers, HugePages, KvType, LoadMode, LoadSetting,
     Numa, ParseSettingError, Placement, Priority, ProcessSetting, Setting, SplitMode,
@@ -25,6 +31,7 @@ pub use setting::{
 };
 pub use units::{Bytes, TokenRate, Tokens};
 
+use std::path::Path;
 use std::time::Duration;
 
 /// Something that runs a GGUF model under a setting and says how long it took.
@@ -39,11 +46,24 @@ pub trait Engine {
     /// self-test that multiplies small matrices of the given ggml weight types (`"Q4_K"`,
     /// `"F16"`, …) in a process of its own.
     ///
-    /// The self-test exists because the score of a variant cannot be trusted: some virtual
-    /// machines announce AMX and die at its first instruction.
+    /// The self-test exists because the score of a variant cannot be trusted: some
+    /// die of SIGILL on processors that announce all they need.
     fn variants(&mut self, weight_types: &[String]) -> Result<Vec<VariantReport>, Failure>;
+
+    /// What the backends that load on this machine can compute on. Asking starts the drivers of
+    /// graphics cards, which takes a moment.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        Err(Failure::refused("this engine does not list its devices"))
+    }
 
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
+
+    /// What the model needs of each memory under the setting; nothing is allocated for it, and
+    /// nothing runs.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let _ = (model, setting);
+        Err(Failure::refused("this engine foresees no memory"))
+    }
 }

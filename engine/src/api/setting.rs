@@ -51,6 +51,9 @@ pub struct ProcessSetting {
     /// Niceness of the process, -20 to 19; below 0 needs a privilege.
     #[serde(default)]
     pub nice: i8,
+    /// Servers whose devices are used before those of this machine, as `host:port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rpc: Vec<String>,
 }
 
 impl Default for ProcessSetting {
@@ -65,6 +68,7 @@ impl Default for ProcessSetting {
             tiled_products: Toggle::On,
             graph_reuse: Toggle::On,
             nice: 0,
+            rpc: Vec::new(),
         }
     }
 }

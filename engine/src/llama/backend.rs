@@ -8,8 +8,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use libloading::Library;
 use llama_cpp_sys_2 as sys;
 
+use super::device_modules::{self, ModuleError};
 use super::modules::Modules;
-use super::{log, score, surroundings, text, verdict};
+use super::{log, rpc, score, surroundings, text, verdict};
 use crate::api::{Failure, Identity, Numa, ProcessSetting, Threading};
 
 /// What this process has become.
@@ -47,6 +48,22 @@ pub fn identity() -> Identity {
 impl Backend {
     /// Makes this process one with this setting. Without a variant the best score is taken.
     pub(super) fn start(setting: &ProcessSetting) -> Result<Self, Failure> {
+        Self::start_with(setting, |modules| {
+            load_devices(modules)?;
+            rpc::register(modules, &setting.rpc)
+        })
+    }
+
+    /// The same with no device but the CPU, for what concerns nothing else: a driver that breaks
+    /// is no fault of a CPU variant.
+    pub(super) fn start_without_devices(setting: &ProcessSetting) -> Result<Self, Failure> {
+        Self::start_with(setting, |_| Ok(()))
+    }
+
+    fn start_with(
+        setting: &ProcessSetting,
+        add_devices: impl FnOnce(&Modules) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
         let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(backend) = started.as_ref() {
             return backend.fits(setting).map(|()| backend.clone());
@@ -63,7 +80,7 @@ impl Backend {
         };
         let file = modules.variant(&variant).ok_or_else(|| unknown_variant(&variant, &modules))?;
         let mark = log::mark();
-        if !load(&file) {
+        if load(&file).is_none() {
             let what = format!("the CPU variant {variant} cannot be loaded");
             return Err(verdict::from_log(&what, log::since(mark)));
         }
@@ -71,8 +88,8 @@ impl Backend {
         if let Ok(library) = unsafe { Library::new(&file) } {
             let _ = CPU_MODULE.set(library);
         }
-        // A GPU module without its driver is an ordinary sight, and the log names it.
-        let offloads = modules.devices().filter(|file| load(file)).count() > 0 && has_gpu();
+        add_devices(&modules)?;
+        let offloads = has_gpu();
         // SAFETY: the registry holds a CPU backend, which both calls need; this is the only place
         // that calls them, once per process, since `STARTED` is locked and empty.
         unsafe {
@@ -100,11 +117,33 @@ fn unknown_variant(variant: &str, modules: &Modules) -> Failure {
     Failure::refused(format!("there is no CPU variant `{variant}`, only {}", known.join(", ")))
 }
 
-fn load(file: &Path) -> bool {
-    let Ok(path) = CString::new(file.as_os_str().as_encoded_bytes()) else { return false };
+/// Loads the modules for GPUs. One without its driver is an ordinary sight, and the log names it;
+/// a wrong one is an error where the user has named its folder.
+fn load_devices(modules: &Modules) -> Result<(), Failure> {
+    for module in device_modules::find(modules.folder())? {
+        match device_modules::check(&module.file) {
+            Ok(()) => drop(load(&module.file)),
+            Err(error @ ModuleError::Unloadable { .. }) => log::note(&format!("note: {error}")),
+            Err(error) if module.named => return Err(error.into()),
+            Err(error) => log::note(&format!("note: {error}")),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn load(file: &Path) -> Option<sys::ggml_backend_reg_t> {
+    let path = CString::new(file.as_os_str().as_encoded_bytes()).ok()?;
     // SAFETY: the path is a C string that outlives the call. The module comes from the build of
     // the same sources, so its layout of structures is ours.
-    !unsafe { sys::ggml_backend_load(path.as_ptr()) }.is_null()
+    let registry = unsafe { sys::ggml_backend_load(path.as_ptr()) };
+    (!registry.is_null()).then_some(registry)
+}
+
+/// Whether layers can be offloaded to a device.
+pub(super) fn is_gpu(device: sys::ggml_backend_dev_t) -> bool {
+    // SAFETY: devices live as long as the process; reads a number.
+    let kind = unsafe { sys::ggml_backend_dev_type(device) };
+    [sys::GGML_BACKEND_DEVICE_TYPE_GPU, sys::GGML_BACKEND_DEVICE_TYPE_IGPU].contains(&kind)
 }
 
 fn has_gpu() -> bool {

@@ -9,6 +9,7 @@ use llama_cpp_sys_2 as sys;
 use super::crew::{self, Crew};
 use super::model::Model;
 use super::pool::Pools;
+use super::stage::{self, Stage};
 use super::{log, text, verdict};
 use crate::api::{ContextSetting, Failure, FlashAttention, KvType, ThreadSetting};
 
@@ -45,11 +46,21 @@ unsafe impl Send for Context {}
 impl Context {
     /// Makes a context. Null from llama.cpp becomes a failure in its own words.
     pub(super) fn new(model: &Arc<Model>, setting: &ContextSetting) -> Result<Self, Failure> {
+        Self::with_outputs(model, setting, 0)
+    }
+
+    /// The same with room for the logits of that many tokens at once; 0: of a whole batch.
+    pub(super) fn with_outputs(
+        model: &Arc<Model>,
+        setting: &ContextSetting,
+        outputs: u32,
+    ) -> Result<Self, Failure> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = setting.context;
         params.n_batch = setting.batch;
         params.n_ubatch = setting.ubatch;
+        params.n_outputs_max = outputs;
         params.flash_attn_type = match setting.flash_attention {
             FlashAttention::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             FlashAttention::Off => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
@@ -63,6 +74,7 @@ impl Context {
         params.kv_unified = setting.kv_unified.into();
         // Off is what llama-bench and llama-server have; the C API's own default is the full size.
         params.swa_full = setting.swa_full.into();
+        stage::reached(Stage::Context);
         let mark = log::mark();
         // SAFETY: the model is alive and stays so as long as this context.
         let pointer = unsafe { sys::llama_init_from_model(model.as_ptr(), params) };

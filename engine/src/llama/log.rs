@@ -91,6 +91,11 @@ pub(super) fn capture() {
     });
 }
 
+/// Adds a line of our own.
+pub(super) fn note(line: &str) {
+    log().write(&format!("{line}\n"));
+}
+
 /// Where the log stands now.
 pub(super) fn mark() -> Mark {
     let log = log();

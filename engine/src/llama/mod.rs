@@ -1,16 +1,20 @@
 //! llama.cpp in this process, behind the [`Engine`](crate::api::Engine) trait.
 //!
-//! Everything unsafe of the project is here: the calls into llama.cpp and ggml, and the types that
+//! What is unsafe of the engine is here: the calls into llama.cpp and ggml, and the types that
 //! own what those calls return. A bad setting may still kill the process, because ggml asserts;
 //! surviving that is left to [`crate::worker`].
 
-// The one place that may: each block says why it is sound.
+// One of the two places that may: each block says why it is sound.
 #![allow(unsafe_code)]
 
 mod backend;
 mod context;
 mod crew;
+mod device_modules;
+mod device_rate;
+mod devices;
 mod engine;
+mod forecast;
 mod layout;
 mod log;
 mod memory;
@@ -21,20 +25,26 @@ mod probe;
 mod product;
 pub mod quantize;
 mod refuse;
+pub mod rpc;
 mod score;
 mod self_test;
+mod stage;
 mod surroundings;
 mod verdict;
 mod weight_types;
 mod work;
 
 pub use backend::identity;
+pub use device_modules::{FOLDERS_VARIABLE, ModuleError};
+pub use device_rate::device_rates;
+pub use devices::devices;
 pub use engine::Llama;
 pub use log::echo_to_stderr;
 pub use modules::{Modules, ModulesError};
 pub use probe::{Probe, probe};
 pub use score::scores;
 pub use self_test::self_test;
+pub use stage::{Stage, observe};
 pub use weight_types::weight_types;
 
 /// Text that llama.cpp returned, or nothing for a null pointer.

@@ -1,5 +1,5 @@
-//! Finds the modules that llama.cpp loads at run time: one per CPU variant, one per kind of GPU.
-//! Loading them is left to [`super::backend`].
+//! Finds the modules for the CPU, one per variant, and the one that reaches other machines. Those
+//! for GPUs are left to [`super::device_modules`], and loading them to [`super::backend`].
 
 use std::env;
 use std::fs;
@@ -90,11 +90,16 @@ impl Modules {
         })
     }
 
-    /// Files of everything that is not for the CPU. The one that reaches other machines is left
-    /// out: it has no device until one is named.
-    pub fn devices(&self) -> impl Iterator<Item = PathBuf> {
-        let cpu = |name: &&String| name.as_str() == "cpu" || name.starts_with("cpu-");
-        self.names.iter().filter(move |name| !cpu(name) && *name != "rpc").map(|n| self.file(n))
+    /// The module that reaches other machines: it has no device until one is named.
+    #[must_use]
+    pub fn rpc(&self) -> Option<PathBuf> {
+        self.names.iter().any(|name| name == "rpc").then(|| self.file("rpc"))
+    }
+
+    /// Where they lie.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -115,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_and_devices_are_told_apart() {
+    fn variants_are_told_from_the_other_modules() {
         let folder = folder(&[
             "libggml-cpu-haswell.so",
             "libggml-cuda.so",
@@ -126,8 +131,7 @@ mod tests {
         ]);
         let modules = Modules::in_folder(folder.path()).unwrap();
         assert_eq!(modules.variants().collect::<Vec<_>>(), ["haswell"]);
-        let devices: Vec<_> = modules.devices().collect();
-        assert_eq!(devices, [folder.path().join("libggml-cuda.so")]);
+        assert_eq!(modules.rpc(), Some(folder.path().join("libggml-rpc.so")));
         assert_eq!(modules.variant("haswell"), Some(folder.path().join("libggml-cpu-haswell.so")));
         assert_eq!(modules.variant("../haswell"), None);
     }

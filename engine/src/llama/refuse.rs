@@ -25,8 +25,16 @@ pub(super) fn check(job: &Job) -> Result<(), Failure> {
     }
 }
 
-fn objection(job: &Job) -> Option<String> {
-    let (threads, context, work) = (&job.setting.threads, &job.setting.context, &job.work);
+/// The first reason why nothing can be run under this setting, if there is one.
+pub(super) fn check_setting(setting: &Setting) -> Result<(), Failure> {
+    match objection_to(setting) {
+        Some(reason) => Err(Failure::refused(reason)),
+        None => Ok(()),
+    }
+}
+
+fn objection_to(setting: &Setting) -> Option<String> {
+    let (threads, context) = (&setting.threads, &setting.context);
     for (name, count) in [("threads", threads.threads), ("threads-batch", threads.threads_batch)] {
         if count == 0 || count > MOST_THREADS {
             return Some(format!("{name} must be 1 to {MOST_THREADS}, not {count}"));
@@ -46,9 +54,14 @@ fn objection(job: &Job) -> Option<String> {
     if quantised && context.flash_attention == FlashAttention::Off {
         return Some(format!("a V cache of type {} needs flash attention", context.type_v));
     }
-    if let Some(reason) = layout_objection(&job.setting) {
+    layout_objection(setting)
+}
+
+fn objection(job: &Job) -> Option<String> {
+    if let Some(reason) = objection_to(&job.setting) {
         return Some(reason);
     }
+    let (context, work) = (&job.setting.context, &job.work);
     let needed = [work.prompt_tokens, work.generate_tokens, work.depth].map(u64::from);
     let needed: u64 = needed.iter().sum();
     // Only a unified cache is not divided between the sequences.

@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::Context;
+use super::stage::{self, Stage};
 use crate::api::{Answer, Failure, Sample, Work};
 
 /// Runs all repetitions. The context's threads must be attached on this very thread.
@@ -17,6 +18,7 @@ pub(super) fn run(
     if work.delay_ms > 0 {
         std::thread::sleep(Duration::from_millis(work.delay_ms));
     }
+    stage::reached(Stage::Compute);
     if work.warmup {
         warm_up(context, work)?;
     }

@@ -85,13 +85,20 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
     Ok(match ask {
         Ask::Identity => Answer::Identity(engine.identity()?),
         Ask::Scores => Answer::Scores(llama::scores(&Modules::find()?)),
+        Ask::Devices => Answer::Devices(engine.devices()?),
         Ask::WeightTypes { model } => Answer::WeightTypes(llama::weight_types(&model)?),
         Ask::SelfTest { variant, weight_types } => {
             Answer::SelfTest(llama::self_test(&variant, &weight_types)?)
         }
+        Ask::DeviceRates { setting, processor } => {
+            Answer::DeviceRates(llama::device_rates(&setting, processor)?)
+        }
         Ask::Start(setting) => {
             *engine = Llama::start(&setting)?;
             Answer::Started
+        }
+        Ask::Forecast { model, setting } => {
+            Answer::Forecast(Box::new(engine.forecast(&model, &setting)?))
         }
         Ask::Run(job) => Answer::Run(Box::new(engine.run(&job, Duration::MAX)?)),
     })

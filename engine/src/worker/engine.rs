@@ -10,14 +10,19 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault, VariantReport,
-    VariantVerdict,
+    DeviceRates, DeviceReport, Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run,
+    Setting, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
 const SHORT: Duration = Duration::from_secs(60);
+/// Forecasts that are remembered.
+const MOST_FORECASTS: usize = 4096;
 /// Prefixes of variables that change what an engine does without a word.
 pub const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
+/// Variables that pass all the same: they name the devices that there are, as
+/// `CUDA_VISIBLE_DEVICES` does.
+pub const PASSED: [&str; 1] = ["GGML_VK_VISIBLE_DEVICES"];
 
 /// How workers are kept.
 #[derive(Debug, Clone)]
@@ -43,6 +48,9 @@ pub struct WorkerEngine {
     limit: usize,
     /// Most recently used last.
     residents: Vec<Resident>,
+    /// Foresees memory: a process of its own, so that nothing that a job left is counted.
+    forecaster: Option<Resident>,
+    forecasts: BTreeMap<(FileKey, Setting), Forecast>,
     verdicts: BTreeMap<(String, Vec<String>), VariantVerdict>,
     scores: Option<Vec<(String, i32)>>,
     identity: Option<Identity>,
@@ -70,6 +78,8 @@ impl WorkerEngine {
             environment: cleaned(std::env::vars_os(), options.environment),
             limit: options.resident.max(1),
             residents: Vec::new(),
+            forecaster: None,
+            forecasts: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             scores: None,
             identity: None,
@@ -97,6 +107,7 @@ impl WorkerEngine {
 
     /// Ends all resident workers, and with them frees their models.
     pub fn release(&mut self) {
+        self.forecaster = None;
         self.residents.clear();
     }
 
@@ -132,10 +143,8 @@ impl WorkerEngine {
 
     /// The types of a model file's tensors, by ggml's names (`"Q4_K"`, `"F16"`).
     pub fn weight_types(&mut self, model: &Path) -> Result<Vec<String>, Failure> {
-        let model = absolute(model);
-        let written = fs::metadata(&model).ok();
-        let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
-        let key = (model.clone(), written);
+        let key = file_key(model);
+        let model = key.0.clone();
         if let Some((known, types)) = &self.types
             && *known == key
         {
@@ -146,6 +155,29 @@ impl WorkerEngine {
                 self.types = Some((key, types.clone()));
                 Ok(types)
             }
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// What graphics cards reach through their backends, or with `processor` the CPU device, in a
+    /// process of its own. An entry per device; none without one.
+    pub fn device_rates(
+        &mut self,
+        processor: bool,
+        deadline: Duration,
+    ) -> Result<Vec<DeviceRates>, Failure> {
+        let mut isa_variant = None;
+        for (variant, score) in self.scores()? {
+            let types = ["F16".to_owned()];
+            if score > 0 && self.verdict(&variant, &types)? == VariantVerdict::Usable {
+                isa_variant = Some(variant);
+                break;
+            }
+        }
+        let setting = ProcessSetting { isa_variant, ..ProcessSetting::default() };
+        let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
+        match process.ask(Ask::DeviceRates { setting, processor }, deadline)? {
+            Answer::DeviceRates(rates) => Ok(rates),
             other => Err(mismatch(&other)),
         }
     }
@@ -213,18 +245,27 @@ impl WorkerEngine {
             self.residents.push(resident);
             return Ok(None);
         }
+        // An RPC server serves one process at a time; the next one would wait for ever.
+        let shares =
+            |other: &Resident| other.setting.rpc.iter().any(|server| setting.rpc.contains(server));
+        self.residents.retain(|other| !shares(other));
         // First room, then the newcomer: models are large.
         let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
         self.residents.drain(..surplus);
         let started = Instant::now();
+        let resident = self.started(setting, deadline)?;
+        self.residents.push(resident);
+        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// A new process of such a setting.
+    fn started(&self, setting: &ProcessSetting, deadline: Duration) -> Result<Resident, Failure> {
         let environment = with_setting(&self.environment, setting);
         let mut process = Process::start(&self.program, &environment, &self.canceller)?;
         match process.ask(Ask::Start(setting.clone()), deadline)? {
-            Answer::Started => {}
-            other => return Err(mismatch(&other)),
+            Answer::Started => Ok(Resident { setting: setting.clone(), process }),
+            other => Err(mismatch(&other)),
         }
-        self.residents.push(Resident { setting: setting.clone(), process });
-        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 
     fn attempt(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
@@ -273,6 +314,14 @@ impl Engine for WorkerEngine {
         Ok(reports)
     }
 
+    /// In a process of its own, which a driver may kill.
+    fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
+        match self.once(Ask::Devices)? {
+            Answer::Devices(devices) => Ok(devices),
+            other => Err(mismatch(&other)),
+        }
+    }
+
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
         let started = Instant::now();
         let mut job = Job { model: absolute(&job.model), ..job.clone() };
@@ -297,6 +346,39 @@ impl Engine for WorkerEngine {
             other => other,
         }
     }
+
+    /// In a process of its own: several malformed headers end it.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let model = absolute(model);
+        let mut setting = setting.clone();
+        if setting.process.isa_variant.is_none() {
+            setting.process.isa_variant = Some(self.best_variant(&model)?);
+        }
+        let key = (file_key(&model), setting.clone());
+        if let Some(known) = self.forecasts.get(&key) {
+            return Ok(known.clone());
+        }
+        let known = self.forecaster.take().filter(|known| known.setting == setting.process);
+        let mut forecaster = match known {
+            Some(known) => known,
+            None => self.started(&setting.process, SHORT)?,
+        };
+        let answer =
+            forecaster.process.ask(Ask::Forecast { model, setting: Box::new(setting) }, SHORT);
+        if forecaster.process.alive() {
+            self.forecaster = Some(forecaster);
+        }
+        match answer? {
+            Answer::Forecast(forecast) => {
+                if self.forecasts.len() >= MOST_FORECASTS {
+                    self.forecasts.clear();
+                }
+                self.forecasts.insert(key, (*forecast).clone());
+                Ok(*forecast)
+            }
+            other => Err(mismatch(&other)),
+        }
+    }
 }
 
 impl WorkerEngine {
@@ -316,6 +398,14 @@ fn mismatch(answer: &Answer) -> Failure {
     Failure::refused(format!("the worker answered another question ({word})"))
 }
 
+/// A file as it is now.
+fn file_key(path: &Path) -> FileKey {
+    let path = absolute(path);
+    let written = fs::metadata(&path).ok();
+    let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
+    (path, written)
+}
+
 /// A worker may have another idea of the current folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -328,7 +418,7 @@ fn cleaned(
 ) -> Vec<(OsString, OsString)> {
     let stripped = |name: &OsStr| {
         let name = name.to_string_lossy();
-        STRIPPED.iter().any(|prefix| name.starts_with(prefix))
+        STRIPPED.iter().any(|prefix| name.starts_with(prefix)) && !PASSED.contains(&&*name)
     };
     // ggml would fork a debugger for a trace of each abort.
     let ours = [("GGML_NO_BACKTRACE".into(), "1".into())];
@@ -380,11 +470,19 @@ mod tests {
 
     #[test]
     fn an_inherited_variable_cannot_change_a_result() {
-        let inherited = ["GGML_CPU_TILED_MM", "OMP_NUM_THREADS", "LLAMA_X", "PATH", "MY_GGML_"]
-            .map(|name| (name.into(), "0".into()));
+        let inherited = [
+            "GGML_CPU_TILED_MM",
+            "GGML_VK_VISIBLE_DEVICES",
+            "OMP_NUM_THREADS",
+            "LLAMA_X",
+            "PATH",
+            "MY_GGML_",
+        ]
+        .map(|name| (name.into(), "0".into()));
         let environment = cleaned(inherited.into_iter(), vec![("GGML_Y".into(), "2".into())]);
         let names: Vec<_> = environment.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["GGML_NO_BACKTRACE", "GGML_Y", "MY_GGML_", "PATH"]);
+        let wanted = ["GGML_NO_BACKTRACE", "GGML_VK_VISIBLE_DEVICES", "GGML_Y", "MY_GGML_", "PATH"];
+        assert_eq!(names, wanted);
     }
 
     #[test]

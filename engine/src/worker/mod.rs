@@ -16,7 +16,8 @@ mod wait;
 
 pub use cancel::Canceller;
 pub use child::serve;
-pub use engine::{STRIPPED, WorkerEngine, WorkerOptions};
+pub use engine::{PASSED, STRIPPED, WorkerEngine, WorkerOptions};
+pub(crate) use wait::name as signal_name;
 
 /// Begins the last line of an engine that aborts itself.
 pub(crate) const ABORT_MARK: &str = "engine aborts: ";

@@ -7,7 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::api::{Failure, Identity, Job, ProcessSetting, Run, VariantVerdict};
+use crate::api::{
+    DeviceRates, DeviceReport, Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting,
+    VariantVerdict,
+};
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
 pub(super) const LONGEST_LINE: usize = 64 << 20;
@@ -28,12 +31,18 @@ pub(super) enum Ask {
     Identity,
     /// Every CPU variant with ggml's score, best first.
     Scores,
+    /// Every device of the backends that load.
+    Devices,
     /// The element types of a model file.
     WeightTypes { model: PathBuf },
     /// Start this variant and multiply with it.
     SelfTest { variant: String, weight_types: Vec<String> },
+    /// Measure graphics cards, or the CPU device, through their backends.
+    DeviceRates { setting: ProcessSetting, processor: bool },
     /// Become a process of this setting.
     Start(ProcessSetting),
+    /// Foresee the memory of a model under a setting.
+    Forecast { model: PathBuf, setting: Box<Setting> },
     /// Do a job.
     Run(Box<Job>),
 }
@@ -51,9 +60,12 @@ pub(super) struct Reply {
 pub(super) enum Answer {
     Identity(Identity),
     Scores(Vec<(String, i32)>),
+    Devices(Vec<DeviceReport>),
     WeightTypes(Vec<String>),
     SelfTest(VariantVerdict),
+    DeviceRates(Vec<DeviceRates>),
     Started,
+    Forecast(Box<Forecast>),
     Run(Box<Run>),
 }
 

@@ -26,12 +26,30 @@ const SIGNALS: [(Signal, &str); 14] = [
     (Signal::SYS, "SIGSYS"),
 ];
 
+/// How libraries say, before they end the process, that it is for want of memory: CUDA and HIP,
+/// cuBLAS, Vulkan, C++, Rust, and ggml, which asserts that it got memory for its graphs.
+const LAST_WORDS: [&str; 7] = [
+    "error: out of memory",
+    "status_alloc_failed",
+    "outofdevicememory",
+    "outofhostmemory",
+    "bad_alloc",
+    "memory allocation of",
+    "mem_buffer != null",
+];
+/// Last lines in which such words count: they are followed by the place in the source and little else.
+const LAST_LINES: usize = 8;
+
 /// What the end of a worker that nobody here ended means. `killed_for_memory`: whether the kernel
 /// has killed some process for memory meanwhile; without that, who sent SIGKILL is unknown.
 pub(super) fn failure(status: ExitStatus, killed_for_memory: bool, log: Vec<String>) -> Failure {
     let said = log.iter().rev().find_map(|line| line.strip_prefix(ABORT_MARK));
     let said = said.map(|words| format!(": {words}")).unwrap_or_default();
     match status.signal() {
+        Some(signal) if signal == Signal::ABORT.as_raw() && wanted_memory(&log).is_some() => {
+            let line = wanted_memory(&log).unwrap_or_default();
+            Failure::OutOfMemory { reason: format!("the worker ended itself: {line}"), log }
+        }
         Some(signal) if signal == Signal::KILL.as_raw() && killed_for_memory => {
             Failure::OutOfMemory {
                 reason: "the worker was ended by SIGKILL while the kernel killed for memory".into(),
@@ -63,7 +81,15 @@ pub(super) fn failure(status: ExitStatus, killed_for_memory: bool, log: Vec<Stri
     }
 }
 
-fn name(signal: i32) -> String {
+/// The line by which a process that aborts says that it could not get memory.
+fn wanted_memory(log: &[String]) -> Option<String> {
+    let last = &log[log.len().saturating_sub(LAST_LINES)..];
+    let says = |line: &&String| LAST_WORDS.iter().any(|words| line.to_lowercase().contains(words));
+    last.iter().find(says).map(|line| line.trim().to_owned())
+}
+
+/// The name of a signal, for example `SIGILL`.
+pub(crate) fn name(signal: i32) -> String {
     SIGNALS
         .iter()
         .find(|(known, _)| known.as_raw() == signal)
@@ -89,6 +115,35 @@ mod tests {
             panic!("a segmentation fault is a crash")
         };
         assert_eq!(reason, "the worker died of SIGSEGV");
+    }
+
+    #[test]
+    fn an_abort_for_want_of_memory_is_no_crash() {
+        let abort = |lines: &[&str]| {
+            let log = lines.iter().map(ToString::to_string).collect();
+            failure(ExitStatus::from_raw(6), false, log)
+        };
+        for line in [
+            "CUDA error: out of memory",
+            "ROCm error: out of memory",
+            "  what():  vk::Device::allocateMemory: ErrorOutOfDeviceMemory",
+            "terminate called after throwing an instance of 'std::bad_alloc'",
+            "memory allocation of 4096 bytes failed",
+            "engine aborts: ggml.c:1644: GGML_ASSERT(ctx->mem_buffer != NULL) failed",
+        ] {
+            let Failure::OutOfMemory { reason, .. } = abort(&[line, "  in function alloc"]) else {
+                panic!("{line}")
+            };
+            assert!(reason.contains(line.trim()), "{reason}");
+        }
+        assert!(matches!(
+            abort(&["CUDA error: an illegal memory access"]),
+            Failure::Crashed { .. }
+        ));
+        // What was said long before is no reason.
+        let mut old = vec!["CUDA error: out of memory"];
+        old.extend(["line"; LAST_LINES]);
+        assert!(matches!(abort(&old), Failure::Crashed { .. }));
     }
 
     #[test]

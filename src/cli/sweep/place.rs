@@ -33,8 +33,8 @@ pub(super) struct Place {
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
     pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
-        let OpenEngine { engine, clock, world, canceller } = opened;
-        let (machine, card): (Machine, ModelCard);
+        let OpenEngine { mut engine, clock, world, canceller } = opened;
+        let (mut machine, card): (Machine, ModelCard);
         let sensors: Box<dyn Sensors>;
         if let Some(world) = &world {
             (machine, card) = (simulated_machine(world), simulated_model(world, model));
@@ -42,9 +42,14 @@ impl Place {
         } else {
             (machine, card) = (detect::machine(&detect::live()), model::card(model, printer)?);
             sensors = Box::new(Counters(SystemClock::start()));
+            // Only what a loaded backend drives counts as graphics memory.
+            match engine.devices() {
+                Ok(devices) => detect::add_devices(&mut machine, devices),
+                Err(failure) => drop(machine.unseen.insert("devices".into(), failure.to_string())),
+            }
         }
         let (here, fingerprint) = (here(&machine), machine.fingerprint());
-        let terrain = Terrain::of(&machine, devices(&machine));
+        let terrain = terrain(&machine);
         // From here on there is an engine at work. A model that is still being written is stopped
         // by the signal itself.
         let interrupted = interrupt::flag(canceller)?;
@@ -84,7 +89,7 @@ impl Sensors for Counters {
 }
 
 /// What a plan needs of a machine document.
-pub(super) fn here(machine: &Machine) -> Here {
+pub(in crate::cli) fn here(machine: &Machine) -> Here {
     let cores = machine.cpu.cores.unwrap_or(1);
     let online = machine.cpu.threads_online.unwrap_or(cores);
     let free: Vec<Bytes> = machine
@@ -102,6 +107,11 @@ pub(super) fn here(machine: &Machine) -> Here {
     }
 }
 
+/// What single knobs look at of a machine.
+pub(in crate::cli) fn terrain(machine: &Machine) -> Terrain {
+    Terrain::of(machine, devices(machine))
+}
+
 /// The devices that the engine would offload to, by ggml's names for them.
 fn devices(machine: &Machine) -> Vec<String> {
     let driven = machine.gpus.iter().filter(|gpu| gpu.integrated != Some(true));
@@ -112,6 +122,10 @@ fn devices(machine: &Machine) -> Vec<String> {
             GpuBackend::Vulkan => "Vulkan",
             GpuBackend::Metal => "Metal",
             GpuBackend::Hip => "ROCm",
+            GpuBackend::Sycl => "SYCL",
+            GpuBackend::OpenCl => "GPUOpenCL",
+            GpuBackend::Musa => "MUSA",
+            GpuBackend::Cann => "CANN",
         };
         let before = names.iter().filter(|name| name.starts_with(family)).count();
         names.push(format!("{family}{before}"));
@@ -120,7 +134,7 @@ fn devices(machine: &Machine) -> Vec<String> {
 }
 
 /// The machine document of a simulated machine.
-fn simulated_machine(world: &World) -> Machine {
+pub(in crate::cli) fn simulated_machine(world: &World) -> Machine {
     let spec = world.machine;
     let threads = spec.cores * spec.smt;
     let mut machine = Machine {
@@ -143,7 +157,7 @@ fn simulated_machine(world: &World) -> Machine {
 }
 
 /// The model card of a simulated machine, where every file is the one model it has.
-fn simulated_model(world: &World, typed: &str) -> ModelCard {
+pub(in crate::cli) fn simulated_model(world: &World, typed: &str) -> ModelCard {
     let model = &world.model;
     ModelCard {
         path: PathBuf::from(typed),

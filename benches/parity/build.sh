@@ -1,0 +1,35 @@
+#!/bin/sh
+# Builds llama.cpp's own llama-bench against the libraries that autotune runs, in FOLDER, from the
+# source distribution of the Python package llama-cpp-python, and prints the variables that
+# `cargo bench --bench parity` wants. Needs python3 with pip and venv, CMake and Ninja.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+if [ $# -ne 1 ]; then
+    echo "usage: $0 FOLDER" >&2
+    exit 2
+fi
+mkdir -p "$1"
+work=$(cd "$1" && pwd)
+version=0.3.36
+
+# The newest build, as cargo names them: no odd characters.
+# shellcheck disable=SC2012
+built=$(ls -td "${CARGO_TARGET_DIR:-$root/target}"/release/build/llama-cpp-sys-2-*/out 2>/dev/null | head -n 1)
+if [ -z "$built" ]; then
+    echo "build autotune first: make build" >&2
+    exit 1
+fi
+source=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$built/build/CMakeCache.txt")
+
+if [ ! -d "$work/llama_cpp_python-$version" ]; then
+    python3 -m venv "$work/venv"
+    "$work/venv/bin/pip" --quiet download --no-deps --no-binary llama-cpp-python \
+        --dest "$work" "llama-cpp-python==$version"
+    tar -xzf "$work/llama_cpp_python-$version.tar.gz" -C "$work"
+fi
+cmake -G Ninja -S "$here" -B "$work/build" -DLLAMA_SOURCE="$source" -DLLAMA_BUILT="$built" \
+    -DTOOL_SOURCE="$work/llama_cpp_python-$version/vendor/llama.cpp" >&2
+cmake --build "$work/build" --target llama-bench >&2
+echo "export LLAMA_BENCH=$work/build/llama-bench LLAMA_BENCH_MODULES=$built/backends"
