@@ -65,6 +65,7 @@ fn trial() -> Trial {
         model: ModelFacts::default(),
         transition: Transition::default(),
         caveats: Vec::new(),
+        answers: Vec::new(),
     };
     Trial {
         schema: Trial::SCHEMA.to_owned(),

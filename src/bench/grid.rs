@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use autotune_engine::api::{
-    ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
-    Priority, ProcessSetting, Setting, ThreadSetting, Toggle, Work,
+    ContextSetting, CpuMask, Devices, FlashAttention, GpuLayers, HugePages, KvType, LoadMode,
+    LoadSetting, MemoryPolicy, Numa, Priority, ProcessSetting, Setting, SplitMode, TensorOverride,
+    TensorSplit, ThreadSetting, Toggle, Work,
 };
 use thiserror::Error;
 
@@ -21,8 +22,36 @@ pub struct Grid {
     pub isa_variants: Vec<Option<String>>,
     /// Layers on the GPU.
     pub gpu_layers: Vec<GpuLayers>,
+    /// Which memory nodes new pages come from.
+    pub memory_policies: Vec<MemoryPolicy>,
+    /// Transparent huge pages for anonymous memory.
+    pub huge_pages: Vec<HugePages>,
+    /// Most arenas of the allocator, 0 for its own choice.
+    pub malloc_arenas: Vec<u32>,
+    /// Whether batches may use tiled matrix products.
+    pub tiled_products: Vec<Toggle>,
+    /// Whether a graph is kept for the next token.
+    pub graph_reuse: Vec<Toggle>,
+    /// Layers whose experts stay in main memory.
+    pub cpu_experts: Vec<u32>,
+    /// How several devices share a model.
+    pub split_modes: Vec<SplitMode>,
+    /// The device that has everything under split mode none.
+    pub main_gpus: Vec<u32>,
+    /// Devices that may be used.
+    pub devices: Vec<Devices>,
+    /// Shares of the devices.
+    pub tensor_splits: Vec<TensorSplit>,
+    /// Tensors placed by name.
+    pub overrides: Vec<Vec<TensorOverride>>,
     /// How the file reaches memory.
     pub load_modes: Vec<LoadMode>,
+    /// Whether weights may be rearranged for the CPU.
+    pub repack: Vec<Toggle>,
+    /// Whether weights for the CPU keep out of pinned memory.
+    pub no_host: Vec<Toggle>,
+    /// Whether devices compute large batches of weights that they do not hold.
+    pub op_offload: Vec<Toggle>,
     /// Logical batches.
     pub batches: Vec<u32>,
     /// Physical batches.
@@ -31,6 +60,10 @@ pub struct Grid {
     pub types_k: Vec<KvType>,
     /// Element types of the V cache.
     pub types_v: Vec<KvType>,
+    /// Whether the KV cache is where its layer is.
+    pub kv_offload: Vec<Toggle>,
+    /// Whether layers with a sliding window cache the whole context.
+    pub swa_full: Vec<Toggle>,
     /// Flash attention.
     pub flash_attention: Vec<FlashAttention>,
     /// Threads of both phases.
@@ -106,11 +139,28 @@ impl Grid {
             models: vec![model],
             isa_variants: vec![None],
             gpu_layers: vec![GpuLayers::All],
+            memory_policies: vec![MemoryPolicy::Default],
+            huge_pages: vec![HugePages::System],
+            malloc_arenas: vec![0],
+            tiled_products: vec![Toggle::On],
+            graph_reuse: vec![Toggle::On],
+            cpu_experts: vec![0],
+            split_modes: vec![SplitMode::Layer],
+            main_gpus: vec![0],
+            devices: vec![Devices::Auto],
+            tensor_splits: vec![TensorSplit::default()],
+            overrides: vec![Vec::new()],
             load_modes: vec![LoadMode::Auto],
+            // llama-bench leaves weights rearranged wherever the CPU has a kernel for it.
+            repack: vec![Toggle::On],
+            no_host: vec![Toggle::Off],
+            op_offload: vec![Toggle::On],
             batches: vec![2048],
             ubatches: vec![512],
             types_k: vec![KvType::F16],
             types_v: vec![KvType::F16],
+            kv_offload: vec![Toggle::On],
+            swa_full: vec![Toggle::Off],
             flash_attention: vec![FlashAttention::Auto],
             threads: vec![threads],
             threads_batch: Vec::new(),
@@ -133,39 +183,8 @@ impl Grid {
     /// the prompt tests, the generation tests and the combined ones.
     pub fn tests(&self) -> Result<Vec<Test>, GridError> {
         self.check_size()?;
-        let tests = vec![self.base()];
-        let tests = vary(tests, &self.models, |test, value| test.model.clone_from(value));
-        let tests = vary(tests, &self.isa_variants, |test, value| {
-            test.setting.process.isa_variant.clone_from(value);
-        });
-        let tests = vary(tests, &self.gpu_layers, |test, value| {
-            test.setting.load.gpu_layers = *value;
-        });
-        let tests =
-            vary(tests, &self.load_modes, |test, value| test.setting.load.load_mode = *value);
-        let tests = vary(tests, &self.batches, |test, value| test.setting.context.batch = *value);
-        let tests = vary(tests, &self.ubatches, |test, value| test.setting.context.ubatch = *value);
-        let tests = vary(tests, &self.types_k, |test, value| test.setting.context.type_k = *value);
-        let tests = vary(tests, &self.types_v, |test, value| test.setting.context.type_v = *value);
-        let tests = vary(tests, &self.flash_attention, |test, value| {
-            test.setting.context.flash_attention = *value;
-        });
-        let tests = vary(tests, &self.threads, |test, value| {
-            test.setting.threads.threads = *value;
-            test.setting.threads.threads_batch = *value;
-        });
-        let tests = match self.threads_batch.as_slice() {
-            [] => tests,
-            values => {
-                vary(tests, values, |test, value| test.setting.threads.threads_batch = *value)
-            }
-        };
-        let tests = vary(tests, &self.cpu_masks, |test, value| {
-            test.setting.threads.cpu_mask.clone_from(value);
-        });
-        let tests = vary(tests, &self.strict, |test, value| test.setting.threads.strict = *value);
-        let tests = vary(tests, &self.depths, |test, value| test.work.depth = *value);
-        let tests = vary(tests, &self.polls, |test, value| test.setting.threads.poll = *value);
+        let tests = vary(vec![self.base()], &self.models, |test, it| test.model.clone_from(it));
+        let tests = self.of_threads(self.of_contexts(self.of_loads(self.of_processes(tests))));
         Ok(vary(tests, &self.lengths()?, |test, (prompt, generate)| {
             test.work.prompt_tokens = *prompt;
             test.work.generate_tokens = *generate;
@@ -174,13 +193,76 @@ impl Grid {
         }))
     }
 
+    fn of_processes(&self, tests: Vec<Test>) -> Vec<Test> {
+        let tests = vary(tests, &self.isa_variants, |test, it| {
+            test.setting.process.isa_variant.clone_from(it);
+        });
+        let tests = vary(tests, &self.memory_policies, |test, it| {
+            test.setting.process.memory_policy = *it;
+        });
+        let tests = vary(tests, &self.huge_pages, |test, it| test.setting.process.huge_pages = *it);
+        let tests =
+            vary(tests, &self.malloc_arenas, |test, it| test.setting.process.malloc_arenas = *it);
+        let tests = vary(tests, &self.tiled_products, |test, it| {
+            test.setting.process.tiled_products = *it;
+        });
+        vary(tests, &self.graph_reuse, |test, it| test.setting.process.graph_reuse = *it)
+    }
+
+    fn of_loads(&self, tests: Vec<Test>) -> Vec<Test> {
+        let tests = vary(tests, &self.gpu_layers, |test, it| test.setting.load.gpu_layers = *it);
+        let tests = vary(tests, &self.cpu_experts, |test, it| test.setting.load.cpu_experts = *it);
+        let tests = vary(tests, &self.split_modes, |test, it| test.setting.load.split_mode = *it);
+        let tests = vary(tests, &self.main_gpus, |test, it| test.setting.load.main_gpu = *it);
+        let tests = vary(tests, &self.devices, |test, it| test.setting.load.devices.clone_from(it));
+        let tests = vary(tests, &self.tensor_splits, |test, it| {
+            test.setting.load.tensor_split.clone_from(it);
+        });
+        let tests =
+            vary(tests, &self.overrides, |test, it| test.setting.load.overrides.clone_from(it));
+        let tests = vary(tests, &self.load_modes, |test, it| test.setting.load.load_mode = *it);
+        let tests = vary(tests, &self.repack, |test, it| test.setting.load.repack = *it);
+        vary(tests, &self.no_host, |test, it| test.setting.load.no_host = *it)
+    }
+
+    fn of_contexts(&self, tests: Vec<Test>) -> Vec<Test> {
+        let tests = vary(tests, &self.op_offload, |test, it| test.setting.context.op_offload = *it);
+        let tests = vary(tests, &self.batches, |test, it| test.setting.context.batch = *it);
+        let tests = vary(tests, &self.ubatches, |test, it| test.setting.context.ubatch = *it);
+        let tests = vary(tests, &self.types_k, |test, it| test.setting.context.type_k = *it);
+        let tests = vary(tests, &self.types_v, |test, it| test.setting.context.type_v = *it);
+        let tests = vary(tests, &self.kv_offload, |test, it| test.setting.context.kv_offload = *it);
+        let tests = vary(tests, &self.swa_full, |test, it| test.setting.context.swa_full = *it);
+        vary(tests, &self.flash_attention, |test, it| test.setting.context.flash_attention = *it)
+    }
+
+    fn of_threads(&self, tests: Vec<Test>) -> Vec<Test> {
+        let tests = vary(tests, &self.threads, |test, it| {
+            test.setting.threads.threads = *it;
+            test.setting.threads.threads_batch = *it;
+        });
+        let tests = match self.threads_batch.as_slice() {
+            [] => tests,
+            values => vary(tests, values, |test, it| test.setting.threads.threads_batch = *it),
+        };
+        let tests = vary(tests, &self.cpu_masks, |test, it| {
+            test.setting.threads.cpu_mask.clone_from(it);
+        });
+        let tests = vary(tests, &self.strict, |test, it| test.setting.threads.strict = *it);
+        let tests = vary(tests, &self.depths, |test, it| test.work.depth = *it);
+        vary(tests, &self.polls, |test, it| test.setting.threads.poll = *it)
+    }
+
     fn base(&self) -> Test {
         Test {
             model: PathBuf::new(),
             setting: Setting {
-                process: ProcessSetting { numa: self.numa, ..ProcessSetting::default() },
-                // llama-bench leaves weights rearranged wherever the CPU has a kernel for it.
-                load: LoadSetting { repack: Toggle::On, ..LoadSetting::default() },
+                process: ProcessSetting {
+                    numa: self.numa,
+                    nice: nice(self.priority),
+                    ..ProcessSetting::default()
+                },
+                load: LoadSetting::default(),
                 context: ContextSetting::default(),
                 threads: ThreadSetting { priority: self.priority, ..ThreadSetting::of(1) },
             },
@@ -214,7 +296,23 @@ impl Grid {
             self.models.len(),
             self.isa_variants.len(),
             self.gpu_layers.len(),
+            self.memory_policies.len(),
+            self.huge_pages.len(),
+            self.malloc_arenas.len(),
+            self.tiled_products.len(),
+            self.graph_reuse.len(),
+            self.cpu_experts.len(),
+            self.split_modes.len(),
+            self.main_gpus.len(),
+            self.devices.len(),
+            self.tensor_splits.len(),
+            self.overrides.len(),
             self.load_modes.len(),
+            self.repack.len(),
+            self.no_host.len(),
+            self.op_offload.len(),
+            self.kv_offload.len(),
+            self.swa_full.len(),
             self.batches.len(),
             self.ubatches.len(),
             self.types_k.len(),
@@ -234,6 +332,17 @@ impl Grid {
         } else {
             Err(GridError::TooMany)
         }
+    }
+}
+
+/// The niceness that llama-bench gives its process along with a priority of its threads.
+fn nice(priority: Priority) -> i8 {
+    match priority {
+        Priority::Low => 5,
+        Priority::Normal => 0,
+        Priority::Medium => -5,
+        Priority::High => -10,
+        Priority::Realtime => -20,
     }
 }
 

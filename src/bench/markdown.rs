@@ -46,6 +46,31 @@ pub(super) fn columns(grid: &Grid) -> Vec<Column> {
         (grid.types_v != usual.types_v, column("type_v", "type_v", 6, Side::Right)),
         (grid.flash_attention != usual.flash_attention, column("flash_attn", "fa", 3, Side::Right)),
         (grid.load_modes != usual.load_modes, column("load_mode", "lm", 10, Side::Right)),
+        (grid.cpu_experts != usual.cpu_experts, column("n_cpu_moe", "n_cpu_moe", 10, Side::Right)),
+        (grid.split_modes != usual.split_modes, column("split_mode", "sm", 6, Side::Right)),
+        (grid.main_gpus != usual.main_gpus, column("main_gpu", "mg", 10, Side::Right)),
+        (grid.kv_offload != usual.kv_offload, column("no_kv_offload", "nkvo", 4, Side::Right)),
+        (grid.devices != usual.devices, column("devices", "dev", 12, Side::Left)),
+        (grid.tensor_splits != usual.tensor_splits, column("tensor_split", "ts", 12, Side::Left)),
+        (grid.overrides != usual.overrides, column("tensor_buft_overrides", "ot", 21, Side::Left)),
+        (grid.op_offload != usual.op_offload, column("no_op_offload", "nopo", 4, Side::Right)),
+        (grid.no_host != usual.no_host, column("no_host", "noh", 4, Side::Right)),
+        (grid.repack != usual.repack, column("repack", "repack", 6, Side::Right)),
+        (grid.swa_full != usual.swa_full, column("swa_full", "swa_full", 8, Side::Right)),
+        (
+            grid.memory_policies != usual.memory_policies,
+            column("memory_policy", "policy", 10, Side::Right),
+        ),
+        (grid.huge_pages != usual.huge_pages, column("huge_pages", "thp", 6, Side::Right)),
+        (
+            grid.malloc_arenas != usual.malloc_arenas,
+            column("malloc_arenas", "arenas", 6, Side::Right),
+        ),
+        (
+            grid.tiled_products != usual.tiled_products,
+            column("tiled_products", "tiled", 5, Side::Right),
+        ),
+        (grid.graph_reuse != usual.graph_reuse, column("graph_reuse", "reuse", 5, Side::Right)),
     ];
     let first = [
         column("model", "model", 30, Side::Left),

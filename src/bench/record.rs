@@ -90,7 +90,15 @@ impl Record {
     /// The setting asked for, and what this tool leaves as llama-bench has it by default.
     fn asked(&self) -> Vec<(&'static str, Value)> {
         let setting = &self.test.setting;
-        let (context, threads) = (&setting.context, &setting.threads);
+        let (load, context, threads) = (&setting.load, &setting.context, &setting.threads);
+        // As llama-bench writes it when nobody said how to divide.
+        let split = if load.tensor_split.is_auto() {
+            "0.00".to_owned()
+        } else {
+            load.tensor_split.to_string()
+        };
+        let overrides: Vec<String> = load.overrides.iter().map(ToString::to_string).collect();
+        let overrides = if overrides.is_empty() { "none".to_owned() } else { overrides.join(";") };
         let mask = threads.cpu_mask.as_ref().map_or_else(|| "0x0".to_owned(), ToString::to_string);
         vec![
             ("n_batch", json!(context.batch)),
@@ -101,19 +109,20 @@ impl Record {
             ("poll", json!(threads.poll)),
             ("type_k", json!(context.type_k)),
             ("type_v", json!(context.type_v)),
-            ("n_gpu_layers", json!(layers_number(setting.load.gpu_layers))),
-            ("n_cpu_moe", json!(0)),
-            ("split_mode", json!("layer")),
-            ("main_gpu", json!(0)),
-            ("no_kv_offload", json!(false)),
+            ("n_gpu_layers", json!(layers_number(load.gpu_layers))),
+            ("n_cpu_moe", json!(load.cpu_experts)),
+            ("split_mode", json!(load.split_mode)),
+            ("main_gpu", json!(load.main_gpu)),
+            ("no_kv_offload", json!(context.kv_offload == Toggle::Off)),
             ("flash_attn", json!(flash_number(context.flash_attention))),
-            ("devices", json!("auto")),
-            ("tensor_split", json!("0.00")),
-            ("tensor_buft_overrides", json!("none")),
-            ("load_mode", json!(setting.load.load_mode)),
+            ("devices", json!(load.devices)),
+            ("tensor_split", json!(split)),
+            ("tensor_buft_overrides", json!(overrides)),
+            ("load_mode", json!(load.load_mode)),
             ("embeddings", json!(false)),
-            ("no_op_offload", json!(0)),
-            ("no_host", json!(false)),
+            // A number there, unlike its neighbours.
+            ("no_op_offload", json!(u8::from(context.op_offload == Toggle::Off))),
+            ("no_host", json!(load.no_host == Toggle::On)),
             ("n_prompt", json!(self.test.work.prompt_tokens)),
             ("n_gen", json!(self.test.work.generate_tokens)),
             ("n_depth", json!(self.test.work.depth)),
@@ -155,6 +164,14 @@ impl Record {
             ("isa_variant", json!(variant)),
             ("numa", json!(setting.process.numa)),
             ("priority", json!(setting.threads.priority)),
+            ("nice", json!(setting.process.nice)),
+            ("repack", json!(setting.load.repack)),
+            ("swa_full", json!(setting.context.swa_full)),
+            ("memory_policy", json!(setting.process.memory_policy)),
+            ("huge_pages", json!(setting.process.huge_pages)),
+            ("malloc_arenas", json!(setting.process.malloc_arenas)),
+            ("tiled_products", json!(setting.process.tiled_products)),
+            ("graph_reuse", json!(setting.process.graph_reuse)),
             ("warmup", json!(self.test.work.warmup)),
             ("samples_prefill_ns", json!(times(|sample| sample.prefill_ns))),
             ("samples_decode_ns", json!(times(|sample| sample.decode_ns))),

@@ -175,6 +175,7 @@ pub(super) mod fake {
             },
             transition: Transition::default(),
             caveats: Vec::new(),
+            answers: Vec::new(),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autotune_engine::api::{CpuMask, Engine, Failure, GpuLayers, Numa, Priority};
+use autotune_engine::api::{
+    CpuMask, Engine, Failure, GpuLayers, Numa, Priority, TensorOverride, Toggle,
+};
 use autotune_engine::worker::Canceller;
 use clap::Args;
 
@@ -29,8 +31,8 @@ const MOST_LAYERS: u32 = 100_000;
 #[command(after_help = "\
 Several values: separated by commas, as ranges (first-last, first-last+step,
 first-last*factor), or by repeating the flag. Every combination is a test;
--ub, -ctk, -ctv, -tb, -ngl, -fa, -lm, -pg and -oe may be written with one
-dash, as llama-bench has them.
+-ub, -ctk, -ctv, -tb, -ngl, -ncmoe, -sm, -mg, -ts, -ot, -dev, -nkvo, -nopo,
+-fa, -lm, -pg and -oe may be written with one dash, as llama-bench has them.
 
 Examples:
   autotune bench -m m.gguf                             pp512, tg128
@@ -83,7 +85,7 @@ pub struct Arguments {
     /// Spinning before sleep, 0 to 100
     #[arg(long, value_name = "N", default_value = "50")]
     poll: Vec<String>,
-    /// Priority of the threads, -1 to 3
+    /// Priority of the threads and of the process, -1 to 3
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     prio: Priority,
     /// Layers on the GPU; -1 or `all` for all
@@ -95,6 +97,54 @@ pub struct Arguments {
     /// How the file reaches memory: auto, none, mmap, mlock, mmap+mlock, dio
     #[arg(long, value_name = "MODE", default_value = "auto")]
     load_mode: Vec<String>,
+    /// Layers whose experts stay in main memory
+    #[arg(long, value_name = "N", default_value = "0")]
+    n_cpu_moe: Vec<String>,
+    /// How devices share a model: none, layer, row, tensor
+    #[arg(long, value_name = "MODE", default_value = "layer")]
+    split_mode: Vec<String>,
+    /// The device that has everything under split mode none
+    #[arg(long, value_name = "N", default_value = "0")]
+    main_gpu: Vec<String>,
+    /// Devices to offload to, between slashes; auto or none
+    #[arg(long, value_name = "NAMES", default_value = "auto")]
+    device: Vec<String>,
+    /// Shares of the devices, between slashes: 3/1
+    #[arg(long, value_name = "SHARES", default_value = "auto")]
+    tensor_split: Vec<String>,
+    /// Tensors placed by name, several with `;` between them; none
+    #[arg(long, value_name = "PATTERN=BUFFER", default_value = "none")]
+    override_tensor: Vec<String>,
+    /// KV cache in main memory
+    #[arg(long, value_name = "0|1", default_value = "0")]
+    no_kv_offload: Vec<String>,
+    /// No large batches on a device that lacks the weights
+    #[arg(long, value_name = "0|1", default_value = "0")]
+    no_op_offload: Vec<String>,
+    /// Weights for the CPU out of pinned memory
+    #[arg(long, value_name = "0|1", default_value = "0")]
+    no_host: Vec<String>,
+    /// Weights rearranged for the kernels of the CPU
+    #[arg(long, value_name = "0|1", default_value = "1")]
+    repack: Vec<String>,
+    /// Whole context cached for layers with a sliding window
+    #[arg(long, value_name = "0|1", default_value = "0")]
+    swa_full: Vec<String>,
+    /// Memory nodes: default, local, interleave, bind:NODE
+    #[arg(long, value_name = "POLICY", default_value = "default")]
+    numa_policy: Vec<String>,
+    /// Transparent huge pages: system, on, off
+    #[arg(long, value_name = "MODE", default_value = "system")]
+    thp: Vec<String>,
+    /// Most arenas of the allocator, 0 for its own choice
+    #[arg(long, value_name = "N", default_value = "0")]
+    malloc_arenas: Vec<String>,
+    /// Tiled matrix products for batches
+    #[arg(long, value_name = "0|1", default_value = "1")]
+    tiled_products: Vec<String>,
+    /// Computation graph kept for the next token
+    #[arg(long, value_name = "0|1", default_value = "1")]
+    graph_reuse: Vec<String>,
     /// Build variant of the CPU code, by ggml's name
     #[arg(long, value_name = "NAME", default_value = "auto")]
     isa_variant: Vec<String>,
@@ -287,6 +337,9 @@ fn grid(arguments: &Arguments, cores: u32) -> Result<Grid, Stop> {
     let polls = |text: &str| {
         Ok(numbers(text, 0..=100)?.into_iter().filter_map(|poll| u8::try_from(poll).ok()).collect())
     };
+    let arenas = |text: &str| numbers(text, 0..=4096);
+    let experts = |text: &str| numbers(text, 0..=512);
+    let gpus = |text: &str| numbers(text, 0..=15);
     let variants = |text: &str| {
         Ok(text.split(',').map(|name| (name != "auto").then(|| name.to_owned())).collect())
     };
@@ -296,6 +349,22 @@ fn grid(arguments: &Arguments, cores: u32) -> Result<Grid, Stop> {
         isa_variants: each("isa-variant", &arguments.isa_variant, variants)?,
         gpu_layers: each("n-gpu-layers", &arguments.n_gpu_layers, layers)?,
         load_modes: each("load-mode", &arguments.load_mode, words)?,
+        memory_policies: each("numa-policy", &arguments.numa_policy, words)?,
+        huge_pages: each("thp", &arguments.thp, words)?,
+        malloc_arenas: each("malloc-arenas", &arguments.malloc_arenas, arenas)?,
+        tiled_products: each("tiled-products", &arguments.tiled_products, words)?,
+        graph_reuse: each("graph-reuse", &arguments.graph_reuse, words)?,
+        cpu_experts: each("n-cpu-moe", &arguments.n_cpu_moe, experts)?,
+        split_modes: each("split-mode", &arguments.split_mode, words)?,
+        main_gpus: each("main-gpu", &arguments.main_gpu, gpus)?,
+        devices: each("device", &arguments.device, words)?,
+        tensor_splits: each("tensor-split", &arguments.tensor_split, words)?,
+        overrides: each("override-tensor", &arguments.override_tensor, overrides)?,
+        repack: each("repack", &arguments.repack, words)?,
+        no_host: each("no-host", &arguments.no_host, words)?,
+        op_offload: each("no-op-offload", &arguments.no_op_offload, opposite)?,
+        kv_offload: each("no-kv-offload", &arguments.no_kv_offload, opposite)?,
+        swa_full: each("swa-full", &arguments.swa_full, words)?,
         batches: each("batch-size", &arguments.batch_size, batch)?,
         ubatches: each("ubatch-size", &arguments.ubatch_size, batch)?,
         types_k: each("cache-type-k", &arguments.cache_type_k, words)?,
@@ -349,6 +418,24 @@ fn layers(text: &str) -> Result<Vec<GpuLayers>, ListError> {
     Ok(values)
 }
 
+/// Flags that turn something off, as what they leave on.
+fn opposite(text: &str) -> Result<Vec<Toggle>, ListError> {
+    let off: Vec<Toggle> = words(text)?;
+    Ok(off.into_iter().map(|off| Toggle::from(off == Toggle::Off)).collect())
+}
+
+/// Tensors placed by name: between commas another test, between semicolons another pattern.
+fn overrides(text: &str) -> Result<Vec<Vec<TensorOverride>>, ListError> {
+    let one = |item: &str| -> Result<Vec<TensorOverride>, ListError> {
+        if item == "none" {
+            return Ok(Vec::new());
+        }
+        let parse = |part: &str| part.parse().map_err(|it| ListError::NotAWord(format!("{it}")));
+        item.split(';').map(parse).collect()
+    };
+    text.split(',').map(one).collect()
+}
+
 /// CPU masks; all zeros is none.
 fn masks(text: &str) -> Result<Vec<Option<CpuMask>>, ListError> {
     let zeros = |item: &str| {
@@ -369,7 +456,9 @@ fn masks(text: &str) -> Result<Vec<Option<CpuMask>>, ListError> {
 mod tests {
     use std::ffi::OsString;
 
-    use autotune_engine::api::{FlashAttention, KvType, LoadMode, Toggle};
+    use autotune_engine::api::{
+        Devices, FlashAttention, HugePages, KvType, LoadMode, MemoryPolicy, SplitMode,
+    };
     use clap::Parser;
 
     use super::*;
@@ -405,7 +494,10 @@ mod tests {
                     -b 512 -ub 64-256*2 -ctk f16,q8_0 -ctv q4_0 -t 1-3 -tb 4 -C 0x3,0x0 \
                     --cpu-strict 0,1 --poll 0,100 --prio -1 -ngl -1,0-2,all -fa on,0,auto \
                     -lm mmap,none --isa-variant auto,haswell -r 2 --delay 3 --numa isolate \
-                    --no-warmup -o jsonl -oe md --progress --timeout 5m";
+                    -ncmoe 2,4 -sm none,tensor -mg 1 -dev CUDA0/CUDA1,none -ts 3/1 \
+                    -ot exps=CPU;a=CUDA0,none -nkvo 0,1 -nopo 1 --no-host 1 --repack 0,1 \
+                    --swa-full on --numa-policy bind:1 --thp off,on --malloc-arenas 0-2 \
+                    --tiled-products 0 --graph-reuse off --no-warmup -o jsonl -oe md --progress --timeout 5m";
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         let wanted = Grid {
             models: vec!["a.gguf".into(), "b.gguf".into()],
@@ -418,6 +510,25 @@ mod tests {
                 GpuLayers::All,
             ],
             load_modes: vec![LoadMode::Mmap, LoadMode::None],
+            cpu_experts: vec![2, 4],
+            split_modes: vec![SplitMode::None, SplitMode::Tensor],
+            main_gpus: vec![1],
+            devices: vec![Devices::Named(vec!["CUDA0".into(), "CUDA1".into()]), Devices::None],
+            tensor_splits: vec!["3/1".parse().unwrap()],
+            overrides: vec![
+                vec!["exps=CPU".parse().unwrap(), "a=CUDA0".parse().unwrap()],
+                Vec::new(),
+            ],
+            kv_offload: vec![Toggle::On, Toggle::Off],
+            op_offload: vec![Toggle::Off],
+            no_host: vec![Toggle::On],
+            repack: vec![Toggle::Off, Toggle::On],
+            swa_full: vec![Toggle::On],
+            memory_policies: vec![MemoryPolicy::Bind(1)],
+            huge_pages: vec![HugePages::Off, HugePages::On],
+            malloc_arenas: vec![0, 1, 2],
+            tiled_products: vec![Toggle::Off],
+            graph_reuse: vec![Toggle::Off],
             batches: vec![512],
             ubatches: vec![64, 128, 256],
             types_k: vec![KvType::F16, KvType::Q8_0],
@@ -455,7 +566,11 @@ mod tests {
             ("-fa maybe", "--flash-attn: `maybe` is not"),
             ("-r 0", "--repetitions"),
             ("-o sql", "`sql` is none of md, json, jsonl, csv"),
-            ("-sm row", "--split-mode"),
+            ("-sm row,x", "--split-mode: `x` is not a split mode"),
+            ("-ts 1/x", "--tensor-split: `1/x`"),
+            ("-ot exps", "--override-tensor: `exps`"),
+            ("-nkvo 2", "--no-kv-offload"),
+            ("-embd 1", "--embeddings"),
         ] {
             let message = parsed(&format!("autotune bench -m m.gguf {flags}")).unwrap_err();
             assert!(message.contains(named), "{flags}: {message}");

@@ -3,6 +3,7 @@
 mod calibration;
 pub(super) mod place;
 pub(super) mod summary;
+mod wanted;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -23,7 +24,6 @@ use super::progress::Display;
 use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
-use crate::knob::{self, Knob};
 use crate::measure::{calibrate, first_deadline};
 use crate::model::{Findings, Machine, Plan, Trial, Workload};
 use crate::plan::{self, Limits, Wish};
@@ -33,6 +33,7 @@ use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_fold
 use crate::sweep::{Cache, Ending, Event, Journal, Sweep, next_session};
 use calibration::calibrated;
 use place::Place;
+use wanted::Wanted;
 
 /// Find the settings that run a model best here, and prove it
 #[derive(Debug, Args)]
@@ -49,6 +50,8 @@ Examples:
   autotune sweep --model m.gguf --workload rag --budget 5m
   autotune sweep --model synth:llama-3.2-1b:q4_k_m       before any download
   autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
+  autotune sweep --model m.gguf --fix type_k=q8_0        in every setting
+  autotune sweep --knobs help                            all knobs
   autotune sweep --model m.gguf --dry-run                the plan; runs nothing
   autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
   autotune sweep --workload help                         its workloads
@@ -71,14 +74,21 @@ pub struct Arguments {
     /// Trials the sweep may run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
-    /// Turn only these knobs
+    /// Turn only these knobs; `all` for every one that keeps answers as they are, `help` for the
+    /// list
     #[arg(short, long, visible_alias = "only", value_name = "KNOB", value_delimiter = ',')]
     knobs: Vec<String>,
+    /// Keep a knob at a level in every setting, the default included
+    #[arg(long, value_name = "KNOB=LEVEL")]
+    fix: Vec<String>,
+    /// Try these levels of a knob instead of those that it would offer
+    #[arg(long, value_name = "KNOB=LEVEL,...")]
+    grid: Vec<String>,
     /// Run directory to write [default: autotune-runs/DATE-MODEL-ID]
     #[arg(short, long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Continue a stopped sweep with the plan that it has
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "context", "seed", "dry_run"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "fix", "grid", "context", "seed", "dry_run"])]
     resume: Option<PathBuf>,
     /// Seed of every random order
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -117,7 +127,7 @@ enum Format {
 /// Arguments with their meaning.
 struct Resolved {
     workload: Workload,
-    knobs: Vec<&'static dyn Knob>,
+    knobs: Wanted,
     limits: Limits,
 }
 
@@ -125,6 +135,10 @@ struct Resolved {
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     if arguments.workload == "help" {
         printer.data(&summary::workloads())?;
+        return Ok(Exit::Done);
+    }
+    if arguments.knobs.iter().any(|name| name == "help" || name == "list") {
+        printer.data(&wanted::table())?;
         return Ok(Exit::Done);
     }
     // Slips in flags first: nothing is loaded or written for a sweep that cannot begin.
@@ -166,16 +180,7 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
         }
         workload.context = context;
     }
-    let mut knobs: Vec<&'static dyn Knob> = Vec::new();
-    for name in &arguments.knobs {
-        let knob = knob::named(name).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
-        if !knobs.iter().any(|known| known.name() == knob.name()) {
-            knobs.push(knob);
-        }
-    }
-    if knobs.is_empty() {
-        knobs = knob::ALL.to_vec();
-    }
+    let knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
     let limits = Limits { budget: Some(budget), max_trials: arguments.max_trials };
     Ok(Resolved { workload, knobs, limits })
 }
@@ -262,7 +267,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
 /// The plan, sized by one visit to the baseline unless this is a dry run.
 fn planned(
     arguments: &Arguments,
-    resolved: Resolved,
+    mut resolved: Resolved,
     place: &mut Place,
     printer: Printer,
 ) -> Result<Plan, Stop> {
@@ -281,8 +286,10 @@ fn planned(
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
     let (card, here) = (place.card.clone(), place.here);
     let servers = &arguments.devices.rpc;
+    let fixed = resolved.knobs.settled(&place.terrain, here.physical_cores)?;
     let baseline = |variants: &[_]| {
-        reaching(plan::baseline(&card, &here, &resolved.workload, variants).0, servers)
+        let own = plan::baseline(&card, &here, &resolved.workload, variants).0;
+        reaching(plan::fixed(own, &fixed), servers)
     };
     // What other machines have room for is theirs to know.
     if !arguments.force && servers.is_empty() {
@@ -316,7 +323,10 @@ fn planned(
         workload: resolved.workload,
         engine: identity,
         variants,
-        knobs: resolved.knobs,
+        knobs: resolved.knobs.turned,
+        terrain: place.terrain.clone(),
+        levels: resolved.knobs.levels,
+        fixed: fixed.clone(),
         calibration,
         limits: resolved.limits,
         seed: arguments.seed,

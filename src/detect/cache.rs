@@ -23,7 +23,7 @@ struct Found {
 }
 
 /// All caches of these CPUs; `online` bounds who can share one.
-pub(super) fn find(host: &dyn Host, described: &CpuList, online: &CpuList) -> Vec<Cache> {
+pub(super) fn find(host: &dyn Host, described: &CpuList, online: &CpuList) -> Vec<CacheUse> {
     let mut found: Vec<Found> = Vec::new();
     for cpu in described.iter() {
         let folder = format!("{CPUS}/cpu{cpu}/cache");
@@ -32,7 +32,14 @@ pub(super) fn find(host: &dyn Host, described: &CpuList, online: &CpuList) -> Ve
             add(host, &format!("{folder}/{name}"), cpu, online, &mut found);
         }
     }
-    instances(found.into_iter().map(|found| found.cache))
+    found.into_iter().map(|found| found.cache).collect()
+}
+
+/// CPUs behind each cache of the highest level that holds data.
+pub(super) fn last(caches: &[CacheUse]) -> Vec<CpuList> {
+    let data = || caches.iter().filter(|cache| cache.kind != CacheKind::Instruction);
+    let highest = data().map(|cache| cache.level).max();
+    data().filter(|cache| Some(cache.level) == highest).map(|cache| cache.cpus.clone()).collect()
 }
 
 /// Levels of the caches that one CPU has.

@@ -81,6 +81,8 @@ fn count(
     let Some(topology) = topology else { return };
     cpu.packages = topology.packages;
     cpu.caches.clone_from(&topology.caches);
+    cpu.cache_cpus.clone_from(&topology.last_caches);
+    cpu.core_cpus.clone_from(&topology.cores);
     if topology.cores.is_empty() {
         return;
     }

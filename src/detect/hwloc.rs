@@ -9,7 +9,7 @@ use hwlocality::object::types::{CacheType, ObjectType};
 use hwlocality::topology::Topology as Hwloc;
 use hwlocality::topology::builder::{BuildFlags, TypeFilter};
 
-use super::cache::{CacheUse, instances};
+use super::cache::{CacheUse, instances, last};
 use super::topology::Topology;
 use crate::model::{CacheKind, CpuList, Node};
 
@@ -38,12 +38,14 @@ pub(super) fn topology() -> Option<Topology> {
         hwloc.objects_with_type(kind).filter_map(cpus).filter(|set| !set.is_empty()).collect()
     };
     let caches = CACHES.into_iter().flat_map(|kind| hwloc.objects_with_type(kind));
+    let caches: Vec<CacheUse> = caches.filter_map(cache).collect();
     let online = sets(ObjectType::PU).iter().flat_map(CpuList::iter).collect();
     Some(Topology {
         this_system: hwloc.is_this_system(),
         packages: u32::try_from(sets(ObjectType::Package).len()).ok().filter(|count| *count > 0),
         cores: sets(ObjectType::Core),
-        caches: instances(caches.filter_map(cache)),
+        last_caches: last(&caches),
+        caches: instances(caches.into_iter()),
         nodes: hwloc.objects_with_type(ObjectType::NUMANode).filter_map(node).collect(),
         online,
     })

@@ -18,6 +18,7 @@ pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
     let online = topology::online(host);
     let isolated = isolated(host, gaps);
     let allowed = allowed(host, online.as_ref(), groups.cpuset.as_ref());
+    let allowed_cpus = allowed.clone().unwrap_or_default();
     let threads = allowed.as_ref().map(CpuList::len).or(host.threads()).or(cpu.threads_online);
     cpu.threads_allowed =
         gaps.or("cpu.threads_allowed", threads, "/proc/self/status does not tell");
@@ -33,6 +34,7 @@ pub(super) fn find(host: &dyn Host, cpu: &mut Cpu, gaps: &mut Gaps) -> Limits {
         cgroup_version: groups.version,
         cpu_quota_cores: groups.quota_cores,
         cpuset,
+        allowed_cpus,
         memory_limit_bytes: groups.memory_limit.map(Bytes),
         memory_available_bytes: groups.memory_left.map(Bytes),
         isolated_cpus: isolated,

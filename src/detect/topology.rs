@@ -18,6 +18,8 @@ pub struct Topology {
     pub cores: Vec<CpuList>,
     /// Caches, nearest first.
     pub caches: Vec<Cache>,
+    /// CPUs behind each cache of the last level; empty where unknown.
+    pub last_caches: Vec<CpuList>,
     /// Memory nodes, where the source tells.
     pub nodes: Vec<Node>,
     /// CPUs that are online.
@@ -51,11 +53,13 @@ pub(super) fn files(host: &dyn Host) -> Option<Topology> {
     let described = described(host, &online);
     let places: Vec<Place> = described.iter().map(|cpu| place(host, cpu, &online)).collect();
     let packages: BTreeSet<_> = places.iter().filter_map(|place| place.package).collect();
+    let caches = cache::find(host, &described, &online);
     Some(Topology {
         this_system: true,
         packages: u32::try_from(packages.len()).ok().filter(|count| *count > 0),
         cores: cores(&places, &online, modules(host)),
-        caches: cache::find(host, &described, &online),
+        last_caches: cache::last(&caches),
+        caches: cache::instances(caches.into_iter()),
         nodes: Vec::new(),
         online,
     })

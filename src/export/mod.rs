@@ -6,6 +6,7 @@
 //! to be exported is left to `analysis`, checking the command on a real server to its user.
 
 mod flags;
+mod ollama;
 mod shell;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use autotune_engine::api::{Setting, Toggle};
 use crate::knob::{self, Tool};
 use crate::model::Workload;
 
+pub use ollama::{Modelfile, modelfile};
 pub use shell::quoted;
 
 /// A command that can be pasted into a POSIX shell, and what it cannot say.
@@ -83,6 +85,7 @@ pub fn program(tool: Tool) -> &'static str {
         Tool::LlamaServer => "llama-server",
         Tool::LlamaCli => "llama-cli",
         Tool::LlamaBench => "llama-bench",
+        Tool::Ollama => "ollama",
     }
 }
 
@@ -111,17 +114,54 @@ fn notes(tool: Tool, setting: &Setting, tuned: &[&str]) -> Vec<String> {
             setting.threads.threads_batch, setting.threads.threads
         ));
     }
+    notes.extend(unsaid(tool, setting, tuned));
     if setting.threads.strict == Toggle::On && setting.threads.cpu_mask.is_none() {
         notes.push("strict placement has no effect without a CPU mask".into());
     }
     notes
 }
 
+/// Levels that the program has no word for, and the variables that stand in where there are some.
+fn unsaid(tool: Tool, setting: &Setting, tuned: &[&str]) -> Vec<String> {
+    let plain = knob::plain(setting);
+    let mut notes: Vec<String> = flags::written(setting, tuned)
+        .filter(|knob| knob.read(setting) != knob.read(&plain))
+        .filter(|knob| knob.spell(tool, &knob.read(setting)).is_empty())
+        // Told elsewhere, or by a variable.
+        .filter(|knob| !["threads_batch", "isa_variant"].contains(&knob.name()))
+        .filter(|knob| !variables(setting).iter().any(|(own, _)| *own == knob.name()))
+        .map(|knob| {
+            let (name, level, program) = (knob.name(), knob.read(setting), program(tool));
+            match name {
+                "nice" => format!("run it under `nice -n {level}`"),
+                "memory_policy" => format!("run it under numactl: the memory policy is {level}"),
+                _ => format!("{program} has no flag for `{name}`, which is {level}"),
+            }
+        })
+        .collect();
+    notes.extend(
+        variables(setting).into_iter().map(|(_, variable)| format!("run it with {variable} set")),
+    );
+    notes
+}
+
+/// Variables that a setting takes, with the knob that each belongs to.
+fn variables(setting: &Setting) -> Vec<(&'static str, String)> {
+    let knob = |name: &str| match name {
+        "GLIBC_TUNABLES" => "huge_pages",
+        "MALLOC_ARENA_MAX" => "malloc_arenas",
+        "GGML_CPU_TILED_MM" => "tiled_products",
+        _ => "graph_reuse",
+    };
+    let variables = setting.process.environment();
+    variables.into_iter().map(|(name, value)| (knob(name), format!("{name}={value}"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use autotune_engine::api::{
         ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
-        Priority, ProcessSetting, ThreadSetting,
+        Placement, Priority, ProcessSetting, ThreadSetting,
     };
 
     use super::*;
@@ -182,6 +222,7 @@ mod tests {
             flash_attention: FlashAttention::On,
             type_k: KvType::Q8_0,
             type_v: KvType::Q4_0,
+            ..ContextSetting::default()
         };
         setting.threads = ThreadSetting {
             threads: 6,
@@ -190,6 +231,7 @@ mod tests {
             strict: Toggle::On,
             poll: 100,
             priority: Priority::Low,
+            placement: Placement::Any,
         };
         assert_eq!(
             line(Tool::LlamaServer, &setting, &[]),

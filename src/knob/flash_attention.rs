@@ -33,6 +33,10 @@ impl Knob for FlashAttentionKnob {
         ActsOn::Both
     }
 
+    fn usual(&self) -> bool {
+        true
+    }
+
     fn offer(&self, ground: &Ground<'_>) -> Offer {
         let word = |value: FlashAttention| Level::Word(value.word().to_owned());
         let mut offer = Offer {
@@ -66,6 +70,8 @@ impl Knob for FlashAttentionKnob {
             Tool::LlamaServer | Tool::LlamaCli | Tool::LlamaBench => {
                 vec!["--flash-attn".into(), level]
             }
+            Tool::Ollama if level == "auto" => Vec::new(),
+            Tool::Ollama => vec![format!("OLLAMA_FLASH_ATTENTION={}", u8::from(level == "on"))],
         }
     }
 }

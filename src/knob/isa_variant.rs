@@ -37,6 +37,10 @@ impl Knob for IsaVariantKnob {
         ActsOn::Both
     }
 
+    fn usual(&self) -> bool {
+        true
+    }
+
     fn offer(&self, ground: &Ground<'_>) -> Offer {
         let own = self.read(ground.baseline);
         let mut offer = Offer { levels: vec![own.clone()], ..Offer::default() };

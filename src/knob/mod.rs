@@ -5,29 +5,102 @@
 //! it. Help, plan tables, reports and exports are made from [`ALL`]. Which combinations are tried
 //! is left to `search`.
 
+mod batch;
+mod context;
+mod cpu_experts;
+mod devices;
 mod flash_attention;
+mod gpu_layers;
+mod graph_reuse;
+mod huge_pages;
 mod isa_variant;
+mod kv_offload;
+mod kv_unified;
+mod load_mode;
+mod main_gpu;
+mod malloc_arenas;
+mod memory_policy;
+mod nice;
+mod no_host;
+mod numa;
+mod op_offload;
+mod overrides;
+mod placement;
+mod poll;
+mod priority;
+mod repack;
+mod sequences;
 mod space;
+mod split_mode;
+mod strict;
+mod swa_full;
+mod tensor_split;
+mod terrain;
 mod thread_levels;
 mod threads;
 mod threads_batch;
+mod tiled_products;
+mod type_k;
+mod type_v;
 mod ubatch;
 
-use autotune_engine::api::{Setting, VariantReport};
+use autotune_engine::api::{Setting, Threading, VariantReport};
 use thiserror::Error;
 
-use crate::model::{Level, Rejected, Scope};
+use crate::model::{Level, ModelCard, Rejected, Scope};
 
-pub use flash_attention::FlashAttentionKnob;
+pub use context::ContextKnob;
 pub use isa_variant::IsaVariantKnob;
-pub use space::{Space, apply, at_least_as_large, canonical, changed, space};
+pub use placement::PlacementKnob;
+pub use space::{Space, apply, at_least_as_large, canonical, changed, plain, space};
+pub use terrain::Terrain;
 pub use threads::ThreadsKnob;
-pub use threads_batch::ThreadsBatchKnob;
-pub use ubatch::UbatchKnob;
 
-/// Every knob, in the order of help and reports.
-pub const ALL: &[&dyn Knob] =
-    &[&ThreadsKnob, &ThreadsBatchKnob, &UbatchKnob, &FlashAttentionKnob, &IsaVariantKnob];
+/// Every knob, in the order of help, commands and reports.
+pub const ALL: &[&dyn Knob] = &[
+    &threads::ThreadsKnob,
+    &threads_batch::ThreadsBatchKnob,
+    &context::ContextKnob,
+    &batch::BatchKnob,
+    &ubatch::UbatchKnob,
+    &flash_attention::FlashAttentionKnob,
+    &gpu_layers::GpuLayersKnob,
+    &type_k::TypeKKnob,
+    &type_v::TypeVKnob,
+    &placement::PlacementKnob,
+    &strict::StrictKnob,
+    &poll::PollKnob,
+    &priority::PriorityKnob,
+    &numa::NumaKnob,
+    &load_mode::LoadModeKnob,
+    &repack::RepackKnob,
+    &kv_offload::KvOffloadKnob,
+    &op_offload::OpOffloadKnob,
+    &sequences::SequencesKnob,
+    &kv_unified::KvUnifiedKnob,
+    &swa_full::SwaFullKnob,
+    &cpu_experts::CpuExpertsKnob,
+    &overrides::OverridesKnob,
+    &split_mode::SplitModeKnob,
+    &tensor_split::TensorSplitKnob,
+    &main_gpu::MainGpuKnob,
+    &devices::DevicesKnob,
+    &no_host::NoHostKnob,
+    &isa_variant::IsaVariantKnob,
+    &memory_policy::MemoryPolicyKnob,
+    &huge_pages::HugePagesKnob,
+    &malloc_arenas::MallocArenasKnob,
+    &tiled_products::TiledProductsKnob,
+    &graph_reuse::GraphReuseKnob,
+    &nice::NiceKnob,
+];
+
+/// The knobs that a sweep turns unless it is told which: those that pay off most often, few
+/// enough for a quarter of an hour.
+#[must_use]
+pub fn usual() -> Vec<&'static dyn Knob> {
+    ALL.iter().copied().filter(|knob| knob.usual()).collect()
+}
 
 /// Something that can be varied about a run.
 pub trait Knob: Sync + std::fmt::Debug {
@@ -46,6 +119,17 @@ pub trait Knob: Sync + std::fmt::Debug {
     /// Which part of a turn it can change.
     fn acts_on(&self) -> ActsOn;
 
+    /// Whether a sweep turns it unless it is told which knobs to turn.
+    fn usual(&self) -> bool {
+        false
+    }
+
+    /// Whether answers of the model may change with it by more than rounding. Such a knob is
+    /// turned only when it is named.
+    fn changes_output(&self) -> bool {
+        false
+    }
+
     /// The levels worth trying on this ground, in order, the baseline's among them; fewer than
     /// two where the knob does nothing here, and then a rejection without a level says why.
     fn offer(&self, ground: &Ground<'_>) -> Offer;
@@ -56,8 +140,8 @@ pub trait Knob: Sync + std::fmt::Debug {
     /// Puts a level into a setting.
     fn write(&self, setting: &mut Setting, level: &Level) -> Result<(), WrongLevel>;
 
-    /// The arguments that give one of llama.cpp's tools this level; empty where that tool has no
-    /// flag for it.
+    /// The arguments that give one of these programs this level; empty where it has none for it.
+    /// For Ollama a parameter of a Modelfile and its value, or a variable in one word.
     fn spell(&self, tool: Tool, level: &Level) -> Vec<String>;
 }
 
@@ -72,7 +156,7 @@ pub enum ActsOn {
     Both,
 }
 
-/// A program of llama.cpp that takes settings as arguments.
+/// A program that runs llama.cpp under settings from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// The HTTP server.
@@ -81,6 +165,8 @@ pub enum Tool {
     LlamaCli,
     /// The benchmark, which has one thread count for both parts of a turn.
     LlamaBench,
+    /// Ollama, which runs llama.cpp under parameters of its own.
+    Ollama,
 }
 
 /// What the levels of a knob depend on.
@@ -98,6 +184,12 @@ pub struct Ground<'a> {
     pub prompt_slice: u32,
     /// What llama-server would run here.
     pub baseline: &'a Setting,
+    /// The model.
+    pub model: &'a ModelCard,
+    /// The thread pool of the engine.
+    pub threading: Threading,
+    /// How the machine is made.
+    pub terrain: &'a Terrain,
 }
 
 /// The levels of a knob and those left out.
@@ -110,6 +202,42 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// The baseline's level alone, and why.
+    fn nothing(knob: &dyn Knob, ground: &Ground<'_>, reason: impl Into<String>) -> Self {
+        let mut offer = Self { levels: vec![knob.read(ground.baseline)], ..Self::default() };
+        offer.reject(knob, None, reason);
+        offer
+    }
+
+    /// These levels, each once, and the baseline's.
+    fn of(knob: &dyn Knob, ground: &Ground<'_>, levels: impl IntoIterator<Item = Level>) -> Self {
+        let mut offer = Self::default();
+        for level in levels {
+            if !offer.levels.contains(&level) {
+                offer.levels.push(level);
+            }
+        }
+        offer.with_own(knob, ground)
+    }
+
+    /// The baseline's level is always tried: it is what the others are compared with.
+    fn with_own(mut self, knob: &dyn Knob, ground: &Ground<'_>) -> Self {
+        let own = knob.read(ground.baseline);
+        self.rejected.retain(|rejected| rejected.level.as_ref() != Some(&own));
+        if !self.levels.contains(&own) {
+            self.levels.insert(0, own);
+        }
+        self
+    }
+
+    /// With fewer than two levels there is nothing to choose, for this reason.
+    fn alone(mut self, knob: &dyn Knob, reason: &str) -> Self {
+        if self.levels.len() < 2 {
+            self.reject(knob, None, reason);
+        }
+        self
+    }
+
     /// Adds one level that is left out, or the whole knob.
     fn reject(&mut self, knob: &dyn Knob, level: Option<Level>, reason: impl Into<String>) {
         self.rejected.push(Rejected { knob: knob.name().to_owned(), level, reason: reason.into() });
@@ -161,10 +289,43 @@ fn count(knob: &'static str, level: &Level) -> Result<u32, WrongLevel> {
     }
 }
 
+/// A count that may be 0.
+fn number(knob: &'static str, level: &Level) -> Result<u32, WrongLevel> {
+    match level {
+        Level::Count(count) => Ok(*count),
+        Level::Word(word) => {
+            Err(WrongLevel { knob, level: word.clone(), wanted: "a number from 0 up" })
+        }
+    }
+}
+
+/// A level that is a word.
+fn word(value: impl std::fmt::Display) -> Level {
+    Level::Word(value.to_string())
+}
+
+/// A level that is one of an enum's words.
+fn parsed<T: std::str::FromStr>(
+    knob: &'static str,
+    level: &Level,
+    wanted: &'static str,
+) -> Result<T, WrongLevel> {
+    let text = level.to_string();
+    text.parse().map_err(|_| WrongLevel { knob, level: text, wanted })
+}
+
+/// A flag and its value.
+fn flag(name: &str, level: &Level) -> Vec<String> {
+    vec![name.to_owned(), level.to_string()]
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::LazyLock;
+
     use autotune_engine::api::{
-        ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, VariantFault, VariantVerdict,
+        Bytes, ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, VariantFault,
+        VariantVerdict,
     };
 
     use super::*;
@@ -205,6 +366,39 @@ pub(crate) mod tests {
             variants,
             prompt_slice: 512,
             baseline,
+            model: &CARD,
+            threading: Threading::Ggml,
+            terrain: &TERRAIN,
+        }
+    }
+
+    static CARD: LazyLock<ModelCard> = LazyLock::new(card);
+    static TERRAIN: LazyLock<Terrain> = LazyLock::new(Terrain::default);
+
+    /// A dense model of 16 layers whose weights are of no type that is known.
+    pub(crate) fn card() -> ModelCard {
+        ModelCard {
+            path: "m.gguf".into(),
+            name: None,
+            architecture: "llama".into(),
+            file_bytes: Bytes(800 << 20),
+            digest: String::new(),
+            synthetic: true,
+            parameters: 1_000_000_000,
+            layers: 16,
+            embedding: 2048,
+            heads: 32,
+            kv_heads: 8,
+            key_length: 64,
+            value_length: 64,
+            feed_forward: 8192,
+            experts: 0,
+            experts_used: 0,
+            vocabulary: 128_256,
+            trained_context: 131_072,
+            sliding_window: None,
+            types: Vec::new(),
+            bytes_per_token: Bytes(800 << 20),
         }
     }
 
@@ -221,7 +415,9 @@ pub(crate) mod tests {
         let ground = ground(&baseline, &variants);
         for knob in ALL {
             let offer = knob.offer(&ground);
-            assert!(offer.levels.len() >= 2, "{}", knob.name());
+            let reason = offer.rejected.iter().any(|rejected| rejected.level.is_none());
+            assert_eq!(offer.levels.len() < 2, reason, "{}", knob.name());
+            assert!(!knob.usual() || !knob.changes_output(), "{}", knob.name());
             assert!(offer.levels.contains(&knob.read(&baseline)), "{}", knob.name());
             for level in &offer.levels {
                 let mut changed = baseline.clone();

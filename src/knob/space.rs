@@ -1,7 +1,10 @@
 //! The search space: the axes of the chosen knobs, one form for settings that are the same run,
 //! and everything left out.
 
-use autotune_engine::api::{ContextSetting, FlashAttention, KvType, Setting};
+use autotune_engine::api::{
+    ContextSetting, FlashAttention, KvType, LoadSetting, ProcessSetting, Setting, ThreadSetting,
+    Toggle,
+};
 
 use super::{ALL, Ground, Knob, named};
 use crate::model::{Axis, Level, Rejected};
@@ -45,6 +48,26 @@ pub fn canonical(mut setting: Setting) -> Setting {
     setting
 }
 
+/// What llama.cpp's programs run when they are told nothing but the threads, the context, the
+/// layers on devices and the CPU variant of a setting.
+#[must_use]
+pub fn plain(setting: &Setting) -> Setting {
+    let load = &setting.load;
+    Setting {
+        process: ProcessSetting {
+            isa_variant: setting.process.isa_variant.clone(),
+            ..ProcessSetting::default()
+        },
+        load: LoadSetting {
+            gpu_layers: load.gpu_layers,
+            repack: Toggle::On,
+            ..LoadSetting::default()
+        },
+        context: ContextSetting { context: setting.context.context, ..ContextSetting::default() },
+        threads: ThreadSetting::of(setting.threads.threads),
+    }
+}
+
 /// The knobs whose level differs between two settings, with both levels.
 #[must_use]
 pub fn changed(from: &Setting, to: &Setting) -> Vec<(&'static dyn Knob, Level, Level)> {
@@ -67,8 +90,11 @@ pub fn apply(axis: &Axis, setting: &Setting, level: &Level) -> Option<Setting> {
 pub fn at_least_as_large(setting: &Setting, small: &Setting) -> bool {
     let (own, other) = (&setting.context, &small.context);
     (&setting.process, &setting.load) == (&small.process, &small.load)
-        && (own.type_k, own.type_v, own.flash_attention)
-            == (other.type_k, other.type_v, other.flash_attention)
+        && {
+            // All that is not a size must be the same.
+            let (context, batch, ubatch) = (other.context, other.batch, other.ubatch);
+            ContextSetting { context, batch, ubatch, ..own.clone() } == *other
+        }
         && own.context >= other.context
         && own.batch >= other.batch
         && own.ubatch >= other.ubatch
@@ -90,8 +116,15 @@ mod tests {
         let baseline = setting();
         let space = space(ALL, &ground(&baseline, &[]));
         let names: Vec<&str> = space.axes.iter().map(|axis| axis.knob.as_str()).collect();
-        assert_eq!(names, ["threads", "threads_batch", "ubatch", "flash_attention"]);
+        for name in ["threads", "threads_batch", "ubatch", "flash_attention", "type_k"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        assert_eq!(names.len() + alone(&space).len(), ALL.len());
         assert!(space.rejected.iter().any(|it| it.knob == "isa_variant" && it.level.is_none()));
+    }
+
+    fn alone(space: &Space) -> Vec<&Rejected> {
+        space.rejected.iter().filter(|rejected| rejected.level.is_none()).collect()
     }
 
     #[test]

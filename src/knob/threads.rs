@@ -2,7 +2,7 @@
 
 use autotune_engine::api::Setting;
 
-use super::{ActsOn, Ground, Knob, Offer, Tool, WrongLevel, count, thread_levels};
+use super::{ActsOn, Ground, Knob, Offer, Tool, WrongLevel, count, flag, thread_levels};
 use crate::model::{Level, Scope};
 
 /// `threads`: how many threads generate.
@@ -32,6 +32,10 @@ impl Knob for ThreadsKnob {
         ActsOn::Decode
     }
 
+    fn usual(&self) -> bool {
+        true
+    }
+
     fn offer(&self, ground: &Ground<'_>) -> Offer {
         thread_levels::offer(self, ground, ground.baseline.threads.threads)
     }
@@ -45,8 +49,11 @@ impl Knob for ThreadsKnob {
         Ok(())
     }
 
-    fn spell(&self, _tool: Tool, level: &Level) -> Vec<String> {
-        vec!["--threads".into(), level.to_string()]
+    fn spell(&self, tool: Tool, level: &Level) -> Vec<String> {
+        match tool {
+            Tool::LlamaServer | Tool::LlamaCli | Tool::LlamaBench => flag("--threads", level),
+            Tool::Ollama => flag("num_thread", level),
+        }
     }
 }
 

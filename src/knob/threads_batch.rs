@@ -32,6 +32,10 @@ impl Knob for ThreadsBatchKnob {
         ActsOn::Prefill
     }
 
+    fn usual(&self) -> bool {
+        true
+    }
+
     fn offer(&self, ground: &Ground<'_>) -> Offer {
         if ground.prompt_slice == 0 {
             let mut offer = Offer { levels: vec![self.read(ground.baseline)], ..Offer::default() };
@@ -55,8 +59,8 @@ impl Knob for ThreadsBatchKnob {
             Tool::LlamaServer | Tool::LlamaCli => {
                 vec!["--threads-batch".into(), level.to_string()]
             }
-            // It runs prompts and generation with the same count.
-            Tool::LlamaBench => Vec::new(),
+            // They run prompts and generation with the same count.
+            Tool::LlamaBench | Tool::Ollama => Vec::new(),
         }
     }
 }

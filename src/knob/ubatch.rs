@@ -2,7 +2,7 @@
 
 use autotune_engine::api::Setting;
 
-use super::{ActsOn, Ground, Knob, Offer, Tool, WrongLevel, count};
+use super::{ActsOn, Ground, Knob, Offer, Tool, WrongLevel, count, flag};
 use crate::model::{Level, Scope};
 
 /// `ubatch`: the physical batch.
@@ -31,6 +31,10 @@ impl Knob for UbatchKnob {
 
     fn acts_on(&self) -> ActsOn {
         ActsOn::Prefill
+    }
+
+    fn usual(&self) -> bool {
+        true
     }
 
     fn offer(&self, ground: &Ground<'_>) -> Offer {
@@ -73,8 +77,11 @@ impl Knob for UbatchKnob {
         Ok(())
     }
 
-    fn spell(&self, _tool: Tool, level: &Level) -> Vec<String> {
-        vec!["--ubatch-size".into(), level.to_string()]
+    fn spell(&self, tool: Tool, level: &Level) -> Vec<String> {
+        match tool {
+            Tool::LlamaServer | Tool::LlamaCli | Tool::LlamaBench => flag("--ubatch-size", level),
+            Tool::Ollama => Vec::new(),
+        }
     }
 }
 

@@ -111,6 +111,12 @@ pub struct Cpu {
     pub kinds: Vec<CoreKind>,
     /// Caches, nearest first.
     pub caches: Vec<Cache>,
+    /// CPUs of each physical core that is online; empty where unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub core_cpus: Vec<CpuList>,
+    /// CPUs behind each cache of the last level; empty where unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cache_cpus: Vec<CpuList>,
     /// Clock without turbo.
     pub base_hz: Option<u64>,
     /// Highest clock of any core.
@@ -281,6 +287,9 @@ pub struct Limits {
     pub cpu_quota_cores: Option<f64>,
     /// CPUs the groups allow; `None`: no restriction.
     pub cpuset: Option<CpuList>,
+    /// CPUs this process may run on, by its affinity and the groups; empty where unknown.
+    #[serde(skip_serializing_if = "CpuList::is_empty")]
+    pub allowed_cpus: CpuList,
     /// Memory the groups allow, the least of all nested ones; `None`: no limit.
     pub memory_limit_bytes: Option<Bytes>,
     /// What is left below that limit, file cache that can be dropped counted as free; `None`: no

@@ -230,6 +230,7 @@ mod tests {
             model: autotune_engine::api::ModelFacts::default(),
             transition: Transition::default(),
             caveats: Vec::new(),
+            answers: Vec::new(),
         };
         let outcomes = [
             Outcome::measured(&run),

@@ -12,12 +12,13 @@ mod protocol;
 mod roofline;
 mod slice;
 mod thumb;
+mod wishes;
 
 use autotune_engine::api::{Bytes, Identity, Setting, VariantReport};
 use thiserror::Error;
 
-use crate::knob::{Ground, Knob, space};
-use crate::model::{Calibration, ModelCard, Plan, Workload};
+use crate::knob::{Ground, Knob, Terrain};
+use crate::model::{Calibration, Level, ModelCard, Plan, Workload};
 
 pub use baseline::baseline;
 pub use feasibility::{
@@ -31,6 +32,7 @@ pub use protocol::{Limits, visit_seconds};
 pub use roofline::Roof;
 pub use slice::{Rates, Targets, first_look};
 pub use thumb::{advice, class};
+pub use wishes::fixed;
 
 /// What a plan depends on of the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +64,12 @@ pub struct Wish<'a> {
     pub variants: Vec<VariantReport>,
     /// The knobs to turn.
     pub knobs: Vec<&'static dyn Knob>,
+    /// What of the machine only some knobs look at.
+    pub terrain: Terrain,
+    /// Knobs that stay at a level in every setting, the baseline too.
+    pub fixed: Vec<(&'static dyn Knob, Level)>,
+    /// Levels that were asked for instead of those that a knob would offer.
+    pub levels: Vec<(&'static dyn Knob, Vec<Level>)>,
     /// What a visit to the baseline took; `None` for a dry run.
     pub calibration: Option<Calibration>,
     /// How long it may take.
@@ -131,6 +139,8 @@ pub fn check_variants(variants: &[VariantReport]) -> Result<(), PlanError> {
 pub fn plan(wish: Wish<'_>) -> Plan {
     let (baseline, mut baseline_notes) =
         baseline(wish.model, &wish.here, &wish.workload, &wish.variants);
+    let baseline = wishes::fixed(baseline, &wish.fixed);
+    baseline_notes.extend(wishes::notes(&wish));
     let guess = Rates::guess(wish.model);
     let rates = wish.calibration.map_or(guess, |measured| Rates::measured(&measured, guess));
     let slice = slice::slice(&wish.workload, rates, Targets::under(wish.limits.budget));
@@ -141,8 +151,8 @@ pub fn plan(wish: Wish<'_>) -> Plan {
             slice.depth, wish.workload.depth
         ));
     }
-    let space = space(
-        &wish.knobs,
+    let space = wishes::asked(
+        &wish,
         &Ground {
             physical_cores: wish.here.physical_cores,
             online_threads: wish.here.online_threads,
@@ -150,6 +160,9 @@ pub fn plan(wish: Wish<'_>) -> Plan {
             variants: &wish.variants,
             prompt_slice: slice.prompt_tokens,
             baseline: &baseline,
+            model: wish.model,
+            threading: wish.engine.threading,
+            terrain: &wish.terrain,
         },
     );
     Plan {
@@ -178,7 +191,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::knob;
-    use crate::model::{Axis, Level, Scope};
+    use crate::model::{Axis, Scope};
 
     pub(crate) fn card() -> ModelCard {
         ModelCard {
@@ -264,7 +277,10 @@ pub(crate) mod tests {
             workload: chat(),
             engine: identity(),
             variants: variants(),
-            knobs: knob::ALL.to_vec(),
+            knobs: knob::usual(),
+            terrain: Terrain::default(),
+            fixed: Vec::new(),
+            levels: Vec::new(),
             calibration: Some(Calibration {
                 prefill_tok_per_s: Some(600.0),
                 decode_tok_per_s: Some(32.0),
@@ -283,7 +299,7 @@ pub(crate) mod tests {
         let card = card();
         let first = plan(wish(&card));
         assert_eq!(first, plan(wish(&card)));
-        assert_eq!(first.axes.len(), knob::ALL.len());
+        assert_eq!(first.axes.len(), 5, "all usual knobs but the layers on a GPU");
         assert_eq!(first.protocol.slice.prompt_tokens, 512);
         let json = serde_json::to_string(&first).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), first);

@@ -48,6 +48,7 @@ pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: 
     Step::Done(Reason::PairsExhausted)
 }
 
+#[expect(clippy::large_enum_variant, reason = "made once per look, never kept")]
 enum Pair {
     /// Both were run; the logarithm of the ratio of speeds, unless the baseline failed.
     Complete(Option<f64>),

@@ -49,6 +49,7 @@ pub struct Ask {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "made once per visit, never kept")]
 pub enum Step {
     /// Visit this setting.
     Visit(Ask),

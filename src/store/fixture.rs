@@ -164,6 +164,7 @@ pub(super) fn measured(id: u32) -> Trial {
         model: ModelFacts::default(),
         transition: Transition { load_ns: Some(5), ..Transition::default() },
         caveats: Vec::new(),
+        answers: Vec::new(),
     };
     trial(id, Outcome::measured(&run), Some(setting()))
 }

@@ -7,7 +7,7 @@ use crate::model::{Outcome, Source, Trial};
 
 const TRIAL_COLUMNS: [&str; 8] =
     ["trial", "purpose", "block", "session", "source", "started_at", "elapsed_ms", "outcome"];
-const SETTING_COLUMNS: [&str; 17] = [
+const SETTING_COLUMNS: [&str; 36] = [
     "isa_variant",
     "numa",
     "gpu_layers",
@@ -25,6 +25,25 @@ const SETTING_COLUMNS: [&str; 17] = [
     "strict",
     "poll",
     "priority",
+    "memory_policy",
+    "huge_pages",
+    "malloc_arenas",
+    "tiled_products",
+    "graph_reuse",
+    "nice",
+    "cpu_experts",
+    "overrides",
+    "split_mode",
+    "tensor_split",
+    "main_gpu",
+    "devices",
+    "no_host",
+    "kv_offload",
+    "op_offload",
+    "sequences",
+    "kv_unified",
+    "swa_full",
+    "placement",
 ];
 const WORK_COLUMNS: [&str; 3] = ["prompt_tokens", "generate_tokens", "depth"];
 const SAMPLE_COLUMNS: [&str; 5] =
@@ -83,7 +102,7 @@ fn fields(trial: &Trial, sample: Option<(usize, &Sample)>) -> Vec<String> {
     [
         head.to_vec(),
         setting_fields(&trial.asked).to_vec(),
-        trial.effective.as_ref().map(setting_fields).unwrap_or_default().to_vec(),
+        trial.effective.as_ref().map_or_else(nothing, setting_fields).to_vec(),
         work.map(|tokens| tokens.to_string()).to_vec(),
         sample_fields(trial, sample).to_vec(),
         rest_fields(trial).to_vec(),
@@ -91,8 +110,14 @@ fn fields(trial: &Trial, sample: Option<(usize, &Sample)>) -> Vec<String> {
     .concat()
 }
 
+/// A setting that is not there.
+fn nothing() -> [String; SETTING_COLUMNS.len()] {
+    std::array::from_fn(|_| String::new())
+}
+
 fn setting_fields(setting: &Setting) -> [String; SETTING_COLUMNS.len()] {
     let Setting { process, load, context, threads } = setting;
+    let overrides: Vec<String> = load.overrides.iter().map(ToString::to_string).collect();
     [
         process.isa_variant.clone().unwrap_or_default(),
         process.numa.to_string(),
@@ -111,6 +136,25 @@ fn setting_fields(setting: &Setting) -> [String; SETTING_COLUMNS.len()] {
         threads.strict.to_string(),
         threads.poll.to_string(),
         threads.priority.to_string(),
+        process.memory_policy.to_string(),
+        process.huge_pages.to_string(),
+        process.malloc_arenas.to_string(),
+        process.tiled_products.to_string(),
+        process.graph_reuse.to_string(),
+        process.nice.to_string(),
+        load.cpu_experts.to_string(),
+        overrides.join(";"),
+        load.split_mode.to_string(),
+        load.tensor_split.to_string(),
+        load.main_gpu.to_string(),
+        load.devices.to_string(),
+        load.no_host.to_string(),
+        context.kv_offload.to_string(),
+        context.op_offload.to_string(),
+        context.sequences.to_string(),
+        context.kv_unified.to_string(),
+        context.swa_full.to_string(),
+        threads.placement.to_string(),
     ]
 }
 

@@ -177,8 +177,8 @@ fn the_peak_of_real_runs_is_foreseen() {
             let error = (foreseen - peak) / peak;
             println!(
                 "| {model} | {context} | {ubatch} | {kind} | {:.1} | {:.1} | {:+.2} % |",
-                foreseen / 1048576.0,
-                peak / 1048576.0,
+                foreseen / 1_048_576.0,
+                peak / 1_048_576.0,
                 100.0 * error
             );
             errors.push(error.abs());

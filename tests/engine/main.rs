@@ -3,6 +3,7 @@
 mod contract;
 mod deaths;
 mod forecast;
+mod knobs;
 mod model;
 mod refusals;
 mod reuse;
@@ -47,6 +48,7 @@ impl Bench {
             gpu_layers: GpuLayers::Count(0),
             load_mode: LoadMode::Auto,
             repack: Toggle::On,
+            ..LoadSetting::default()
         };
         let context =
             ContextSetting { context: 512, batch: 64, ubatch: 32, ..ContextSetting::default() };

@@ -53,6 +53,23 @@ pub struct Run {
     pub transition: Transition,
     /// Doubts that belong to these samples, each one sentence.
     pub caveats: Vec<String>,
+    /// What the model would have said at the end of each repetition; empty where nothing is
+    /// computed for real. Equal work under settings that only change speed gives equal answers.
+    #[serde(default)]
+    pub answers: Vec<Answer>,
+}
+
+/// The likeliest token and how clearly it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Its number in the vocabulary.
+    pub token: u32,
+    /// Its logit.
+    pub logit: f32,
+    /// Logit of the next likeliest.
+    pub runner_up: f32,
+    /// Root of the mean square of all logits: the scale of the two above.
+    pub scale: f32,
 }
 
 /// Times of one repetition, on the worker's monotonic clock.

@@ -8,6 +8,7 @@ mod device;
 mod forecast;
 mod identity;
 mod job;
+mod layout;
 mod rates;
 mod setting;
 mod units;
@@ -16,11 +17,17 @@ pub use clock::{Clock, SystemClock};
 pub use device::{DeviceKind, DeviceReport};
 pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
-pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
+pub use job::{
+    Answer, BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
+};
+pub use layout::{
+    Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
+};
 pub use rates::DeviceRates;
 pub use setting::{
-    ContextSetting, CpuMask, FlashAttention, GpuLayers, KvType, LoadMode, LoadSetting, Numa,
-    ParseSettingError, Priority, ProcessSetting, Setting, ThreadSetting, Toggle,
+    ContextSetting, CpuMask, FlashAttention, GpuLayers, HugePages, KvType, LoadMode, LoadSetting,
+    Numa, ParseSettingError, Placement, Priority, ProcessSetting, Setting, SplitMode,
+    ThreadSetting, Toggle,
 };
 pub use units::{Bytes, TokenRate, Tokens};
 

@@ -11,6 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::layout::{Devices, MemoryPolicy, TensorOverride, TensorSplit};
+
 /// Everything that may be varied about a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Setting {
@@ -25,15 +27,71 @@ pub struct Setting {
 }
 
 /// What is fixed for the life of a worker process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessSetting {
     /// Build variant of the CPU code, by ggml's name. `None`: the best that passes its self-test.
     pub isa_variant: Option<String>,
     /// ggml's NUMA strategy.
     pub numa: Numa,
+    /// Which memory nodes new pages come from.
+    #[serde(default)]
+    pub memory_policy: MemoryPolicy,
+    /// Huge pages for anonymous memory, transparent ones.
+    #[serde(default)]
+    pub huge_pages: HugePages,
+    /// Most arenas of glibc's allocator; 0: its own choice.
+    #[serde(default)]
+    pub malloc_arenas: u32,
+    /// Whether batches may use ggml's tiled matrix products (`GGML_CPU_TILED_MM`).
+    #[serde(default = "Toggle::on")]
+    pub tiled_products: Toggle,
+    /// Whether llama.cpp keeps a graph for the next token (`LLAMA_GRAPH_REUSE_DISABLE`).
+    #[serde(default = "Toggle::on")]
+    pub graph_reuse: Toggle,
+    /// Niceness of the process, -20 to 19; below 0 needs a privilege.
+    #[serde(default)]
+    pub nice: i8,
     /// Servers whose devices are used before those of this machine, as `host:port`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rpc: Vec<String>,
+}
+
+impl Default for ProcessSetting {
+    /// What a process gets that nobody told anything.
+    fn default() -> Self {
+        Self {
+            isa_variant: None,
+            numa: Numa::Disabled,
+            memory_policy: MemoryPolicy::Default,
+            huge_pages: HugePages::System,
+            malloc_arenas: 0,
+            tiled_products: Toggle::On,
+            graph_reuse: Toggle::On,
+            nice: 0,
+            rpc: Vec::new(),
+        }
+    }
+}
+
+impl ProcessSetting {
+    /// The variables that a process must be started with to be one of this setting.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if self.huge_pages == HugePages::On {
+            variables.push(("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1".to_owned()));
+        }
+        if self.malloc_arenas > 0 {
+            variables.push(("MALLOC_ARENA_MAX", self.malloc_arenas.to_string()));
+        }
+        if self.tiled_products == Toggle::Off {
+            variables.push(("GGML_CPU_TILED_MM", "0".to_owned()));
+        }
+        if self.graph_reuse == Toggle::Off {
+            variables.push(("LLAMA_GRAPH_REUSE_DISABLE", "1".to_owned()));
+        }
+        variables
+    }
 }
 
 /// What is fixed while a model is loaded.
@@ -45,6 +103,27 @@ pub struct LoadSetting {
     pub load_mode: LoadMode,
     /// Whether weights may be rearranged for the CPU's kernels (llama.cpp's `use_extra_bufts`).
     pub repack: Toggle,
+    /// Layers from the first one whose experts stay in main memory; 0 for none.
+    #[serde(default)]
+    pub cpu_experts: u32,
+    /// Tensors that are placed by name, the first pattern that fits deciding.
+    #[serde(default)]
+    pub overrides: Vec<TensorOverride>,
+    /// How several devices share a model.
+    #[serde(default)]
+    pub split_mode: SplitMode,
+    /// Shares of the devices; empty: by their free memory.
+    #[serde(default)]
+    pub tensor_split: TensorSplit,
+    /// The device that has everything under [`SplitMode::None`].
+    #[serde(default)]
+    pub main_gpu: u32,
+    /// Devices that may be used.
+    #[serde(default)]
+    pub devices: Devices,
+    /// Whether weights for the CPU keep out of memory that a device has pinned.
+    #[serde(default)]
+    pub no_host: Toggle,
 }
 
 /// What is fixed for the life of a context.
@@ -62,6 +141,25 @@ pub struct ContextSetting {
     pub type_k: KvType,
     /// Element type of the V cache.
     pub type_v: KvType,
+    /// Whether the KV cache is where its layer is.
+    #[serde(default = "Toggle::on")]
+    pub kv_offload: Toggle,
+    /// Whether devices compute large batches of weights that they do not hold.
+    #[serde(default = "Toggle::on")]
+    pub op_offload: Toggle,
+    /// Sequences that the context holds, each with its share of it unless the cache is unified.
+    #[serde(default = "one")]
+    pub sequences: u32,
+    /// Whether all sequences share one cache.
+    #[serde(default)]
+    pub kv_unified: Toggle,
+    /// Whether layers with a sliding window cache the whole context.
+    #[serde(default)]
+    pub swa_full: Toggle,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Default for ContextSetting {
@@ -74,6 +172,11 @@ impl Default for ContextSetting {
             flash_attention: FlashAttention::Auto,
             type_k: KvType::F16,
             type_v: KvType::F16,
+            kv_offload: Toggle::On,
+            op_offload: Toggle::On,
+            sequences: 1,
+            kv_unified: Toggle::Off,
+            swa_full: Toggle::Off,
         }
     }
 }
@@ -87,6 +190,9 @@ pub struct ThreadSetting {
     pub threads_batch: u32,
     /// CPUs the threads may run on; `None`: wherever the process may.
     pub cpu_mask: Option<CpuMask>,
+    /// The policy that chose the mask. The engine knows the mask alone.
+    #[serde(default)]
+    pub placement: Placement,
     /// Whether each thread is bound to one CPU of the mask.
     pub strict: Toggle,
     /// How long an idle thread spins before it sleeps, 0–100.
@@ -103,6 +209,7 @@ impl ThreadSetting {
             threads,
             threads_batch: threads,
             cpu_mask: None,
+            placement: Placement::Any,
             strict: Toggle::Off,
             poll: 50,
             priority: Priority::Normal,
@@ -165,6 +272,72 @@ words!(
         Off = "off" | "0",
         /// Yes.
         On = "on" | "1",
+    }
+);
+impl Toggle {
+    /// Yes: the default of what is on unless somebody turns it off.
+    #[must_use]
+    pub fn on() -> Self {
+        Self::On
+    }
+}
+
+impl From<bool> for Toggle {
+    fn from(yes: bool) -> Self {
+        if yes { Self::On } else { Self::Off }
+    }
+}
+
+impl From<Toggle> for bool {
+    fn from(toggle: Toggle) -> Self {
+        toggle == Toggle::On
+    }
+}
+
+words!(
+    /// Transparent huge pages for anonymous memory: repacked weights, KV cache, scratch space.
+    HugePages, "`system`, `on` or `off`", {
+        /// As the system has it.
+        #[default]
+        System = "system" | "auto",
+        /// Never, whatever the system has.
+        Off = "off" | "0",
+        /// Asked for by glibc's allocator (`glibc.malloc.hugetlb=1`).
+        On = "on" | "1",
+    }
+);
+words!(
+    /// Why a mask has the CPUs that it has.
+    Placement, "a placement", {
+        /// No mask, or one that nobody explained.
+        #[default]
+        Any = "any",
+        /// As many CPUs as threads, as far apart as they can be.
+        Spread = "spread",
+        /// As many CPUs as threads, as close together as they can be.
+        Compact = "compact",
+        /// The first CPU of every core.
+        OnePerCore = "one_per_core",
+        /// The fast cores of a hybrid processor.
+        Performance = "performance",
+        /// The CPUs that share one last-level cache.
+        OneCache = "one_cache",
+        /// The CPUs of one memory node.
+        OneNode = "one_node",
+    }
+);
+words!(
+    /// How several devices share a model.
+    SplitMode, "a split mode (none, layer, row, tensor)", {
+        /// One device has it all.
+        None = "none",
+        /// Each has some layers.
+        #[default]
+        Layer = "layer",
+        /// Each has some rows of every matrix.
+        Row = "row",
+        /// Each has a part of every tensor and computes it in step with the others.
+        Tensor = "tensor",
     }
 );
 words!(

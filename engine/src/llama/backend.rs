@@ -10,7 +10,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::device_modules::{self, ModuleError};
 use super::modules::Modules;
-use super::{log, rpc, score, text, verdict};
+use super::{log, rpc, score, surroundings, text, verdict};
 use crate::api::{Failure, Identity, Numa, ProcessSetting, Threading};
 
 /// What this process has become.
@@ -19,8 +19,10 @@ static STARTED: Mutex<Option<Backend>> = Mutex::new(None);
 /// The modules this process runs with.
 #[derive(Debug, Clone)]
 pub(super) struct Backend {
-    /// The process setting, with the variant that was really loaded.
+    /// The process setting as it came about: the variant that was loaded, the niceness got.
     pub(super) setting: ProcessSetting,
+    /// As it was asked for.
+    asked: ProcessSetting,
     /// Whether any module brought a device that layers can be offloaded to.
     pub(super) offloads: bool,
 }
@@ -67,6 +69,7 @@ impl Backend {
             return backend.fits(setting).map(|()| backend.clone());
         }
         log::capture();
+        surroundings::enter(setting)?;
         let modules = Modules::find()?;
         let variant = match &setting.isa_variant {
             Some(variant) => variant.clone(),
@@ -93,18 +96,19 @@ impl Backend {
             sys::llama_backend_init();
             sys::llama_numa_init(numa(setting.numa));
         }
-        let setting = ProcessSetting { isa_variant: Some(variant), ..setting.clone() };
-        Ok(started.insert(Self { setting, offloads }).clone())
+        let asked = setting.clone();
+        let nice = surroundings::nice().unwrap_or(asked.nice);
+        let setting = ProcessSetting { isa_variant: Some(variant), nice, ..asked.clone() };
+        Ok(started.insert(Self { setting, asked, offloads }).clone())
     }
 
     fn fits(&self, asked: &ProcessSetting) -> Result<(), Failure> {
         let variant = asked.isa_variant.is_none() || asked.isa_variant == self.setting.isa_variant;
-        if variant && (asked.numa, &asked.rpc) == (self.setting.numa, &self.setting.rpc) {
+        let own = ProcessSetting { isa_variant: asked.isa_variant.clone(), ..self.asked.clone() };
+        if variant && *asked == own {
             return Ok(());
         }
-        Err(Failure::refused(
-            "another CPU variant, NUMA strategy or RPC server needs a new process",
-        ))
+        Err(Failure::refused("another process setting needs a new process"))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
+use super::crew::{self, Crew};
 use super::model::Model;
 use super::pool::Pools;
 use super::stage::{self, Stage};
@@ -35,7 +36,7 @@ pub(super) struct Context {
     flash_attention: FlashAttention,
     // The last one is attached. The one before it stays until something was computed with the
     // last: only then does ggml's CPU backend let go of it.
-    pools: Vec<(ThreadSetting, Pools)>,
+    pools: Vec<(ThreadSetting, Pools, Vec<i32>)>,
 }
 
 // SAFETY: llama.cpp binds a context to no thread as long as one at a time uses it, and every
@@ -67,8 +68,12 @@ impl Context {
         };
         params.type_k = kv_type(setting.type_k);
         params.type_v = kv_type(setting.type_v);
-        // As llama-bench and llama-server have it; the C API's own default is the full size.
-        params.swa_full = false;
+        params.offload_kqv = setting.kv_offload.into();
+        params.op_offload = setting.op_offload.into();
+        params.n_seq_max = setting.sequences;
+        params.kv_unified = setting.kv_unified.into();
+        // Off is what llama-bench and llama-server have; the C API's own default is the full size.
+        params.swa_full = setting.swa_full.into();
         stage::reached(Stage::Context);
         let mark = log::mark();
         // SAFETY: the model is alive and stays so as long as this context.
@@ -92,15 +97,16 @@ impl Context {
     /// The setting as llama.cpp really made it.
     pub(super) fn effective(&self, asked: &ContextSetting) -> ContextSetting {
         // SAFETY: the context is alive; each call reads a number.
-        let (context, batch, ubatch) = unsafe {
+        let (context, batch, ubatch, sequences) = unsafe {
             (
                 sys::llama_n_ctx(self.as_ptr()),
                 sys::llama_n_batch(self.as_ptr()),
                 sys::llama_n_ubatch(self.as_ptr()),
+                sys::llama_n_seq_max(self.as_ptr()),
             )
         };
         let flash_attention = self.flash_attention;
-        ContextSetting { context, batch, ubatch, flash_attention, ..asked.clone() }
+        ContextSetting { context, batch, ubatch, flash_attention, sequences, ..asked.clone() }
     }
 
     /// Tokens per call at most.
@@ -185,25 +191,33 @@ impl Context {
 
     /// Computes with such threads from now on. Call it on the thread that will decode.
     pub(super) fn attach(&mut self, setting: &ThreadSetting) -> Result<(), Failure> {
-        if self.pools.last().is_some_and(|(current, _)| current == setting) {
+        if self.pools.last().is_some_and(|(current, ..)| current == setting) {
             return Ok(());
         }
+        let before = crew::threads();
         let pools = Pools::new(setting)?;
+        let made = crew::threads().into_iter().filter(|thread| !before.contains(thread)).collect();
         // SAFETY: the context is alive and will own the pools, which it frees after itself. The
         // counts are those of the pools: with OpenMP a larger one would read past a pool's end.
         unsafe {
             sys::llama_set_n_threads(self.as_ptr(), pools.threads(), pools.threads_batch());
             sys::llama_attach_threadpool(self.as_ptr(), pools.decode(), pools.batch());
         }
-        self.pools.push((setting.clone(), pools));
+        self.pools.push((setting.clone(), pools, made));
         Ok(())
+    }
+
+    /// Where the threads of the last pool, and the one that calls this, may run and how urgently.
+    pub(super) fn crew(&self) -> Crew {
+        let made = self.pools.last().map(|(_, _, made)| made.as_slice()).unwrap_or_default();
+        Crew::of(made)
     }
 
     /// After a computation: frees the pools that were attached before, and lets the threads sleep.
     pub(super) fn rest(&mut self) {
         let old = self.pools.len().saturating_sub(1);
         self.pools.drain(..old);
-        if let Some((_, pools)) = self.pools.last() {
+        if let Some((_, pools, _)) = self.pools.last() {
             pools.pause();
         }
     }

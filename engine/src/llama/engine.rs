@@ -1,5 +1,6 @@
 //! [`Llama`]: keeps what the next job can use again, and makes the rest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{self, Backend};
 use super::context::Context;
+use super::crew::Crew;
 use super::model::{Model, Weights};
-use super::{Modules, devices, forecast, log, memory, refuse, score, self_test, work};
+use super::{
+    Modules, devices, forecast, log, memory, refuse, score, self_test, surroundings, work,
+};
 use crate::api::{
-    ContextSetting, DeviceReport, Engine, Failure, Forecast, GpuLayers, Identity, Job, LoadMode,
-    LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting, Transition, VariantFault,
-    VariantReport, VariantVerdict,
+    Answer, ContextSetting, DeviceReport, Engine, Failure, FlashAttention, Forecast, GpuLayers,
+    Identity, Job, LoadMode, LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting,
+    ThreadSetting, Toggle, Transition, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
@@ -109,14 +113,15 @@ impl Llama {
 
     /// Works on a thread of its own: making a pool binds the thread it is made on, and so does
     /// every thread made from that one. With it all of that ends.
-    fn work(&mut self, job: &Job) -> Result<(Vec<Sample>, MemoryUse), Failure> {
+    fn work(&mut self, job: &Job) -> Result<Done, Failure> {
         let (_, context) = self.context.as_mut().expect("work is asked for after its context");
         let done = std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 context.attach(&job.setting.threads)?;
-                let samples = work::run(context, &job.work)?;
+                let (samples, answers) = work::run(context, &job.work)?;
+                let crew = context.crew();
                 context.rest();
-                Ok((samples, memory::in_use(context)))
+                Ok(Done { samples, answers, memory: memory::in_use(context), crew })
             });
             worker.join()
         });
@@ -128,7 +133,7 @@ impl Llama {
         done
     }
 
-    fn effective(&self, job: &Job, backend: &Backend, used: &MemoryUse) -> Setting {
+    fn effective(&self, job: &Job, backend: &Backend, done: &Done) -> Setting {
         let (_, model) = self.model.as_ref().expect("a job that ran has a model");
         let (_, context) = self.context.as_ref().expect("a job that ran has a context");
         // The output layer counts as one.
@@ -138,7 +143,7 @@ impl Llama {
             GpuLayers::All => most,
             GpuLayers::Count(count) => count.min(most),
         };
-        let mapped = used.buffers.iter().any(|buffer| buffer.name.ends_with("_Mapped"));
+        let mapped = done.memory.buffers.iter().any(|buffer| buffer.name.ends_with("_Mapped"));
         let load_mode = match job.setting.load.load_mode {
             LoadMode::Auto if mapped => LoadMode::Mmap,
             LoadMode::Auto => LoadMode::None,
@@ -149,11 +154,35 @@ impl Llama {
             load: LoadSetting {
                 gpu_layers: GpuLayers::Count(gpu_layers),
                 load_mode,
+                cpu_experts: job.setting.load.cpu_experts.min(model.layers()),
                 ..job.setting.load.clone()
             },
             context: context.effective(&job.setting.context),
-            threads: job.setting.threads.clone(),
+            threads: threads(&job.setting.threads, &done.crew),
         }
+    }
+}
+
+/// What came of a job.
+struct Done {
+    samples: Vec<Sample>,
+    answers: Vec<Answer>,
+    memory: MemoryUse,
+    crew: Crew,
+}
+
+/// The threads as the kernel has them, where it tells. A mask that nobody asked for is none.
+fn threads(asked: &ThreadSetting, crew: &Crew) -> ThreadSetting {
+    let real = asked.cpu_mask.as_ref().and_then(|mask| {
+        // Bound threads that are fewer than the CPUs leave some of these alone.
+        let within = asked.strict == Toggle::On
+            && mask.cpus().collect::<BTreeSet<_>>().is_superset(&crew.cpus);
+        if within { Some(mask.clone()) } else { crew.mask() }
+    });
+    ThreadSetting {
+        cpu_mask: real.or_else(|| asked.cpu_mask.clone()),
+        priority: crew.priority().unwrap_or(asked.priority),
+        ..asked.clone()
     }
 }
 
@@ -192,14 +221,17 @@ impl Engine for Llama {
         let backend = self.backend(&job.setting.process)?;
         let load_ns = self.model(job, &backend)?;
         let context_ns = self.context(&job.setting.context)?;
-        let (samples, memory) = self.work(job)?;
-        let effective = self.effective(job, &backend, &memory);
+        let done = self.work(job)?;
+        let effective = self.effective(job, &backend, &done);
         let (_, model) = self.model.as_ref().expect("a job that ran has a model");
+        let mut caveats = caveats(&job.setting, &effective);
+        caveats.extend(surroundings::doubts(&effective.process, effective.load.load_mode));
         Ok(Run {
-            caveats: caveats(&job.setting, &effective),
+            caveats,
             effective,
-            samples,
-            memory,
+            samples: done.samples,
+            answers: done.answers,
+            memory: done.memory,
             model: model.facts(),
             transition: Transition { process_ns: None, load_ns, context_ns },
         })
@@ -229,6 +261,26 @@ fn caveats(asked: &Setting, effective: &Setting) -> Vec<String> {
     match (asked.load.gpu_layers, effective.load.gpu_layers) {
         (GpuLayers::Count(a), GpuLayers::Count(b)) if a != b => changed("gpu-layers", &a, &b),
         _ => {}
+    }
+    if asked.context.flash_attention != FlashAttention::Auto
+        && asked.context.flash_attention != effective.context.flash_attention
+    {
+        let became = effective.context.flash_attention;
+        changed("flash-attention", &asked.context.flash_attention, &became);
+    }
+    if asked.process.nice != effective.process.nice {
+        changed("nice", &asked.process.nice, &effective.process.nice);
+    }
+    if asked.load.cpu_experts != effective.load.cpu_experts {
+        changed("n-cpu-moe", &asked.load.cpu_experts, &effective.load.cpu_experts);
+    }
+    if asked.threads.priority != effective.threads.priority {
+        changed("priority", &asked.threads.priority, &effective.threads.priority);
+    }
+    if let (Some(asked), Some(real)) = (&asked.threads.cpu_mask, &effective.threads.cpu_mask)
+        && asked != real
+    {
+        changed("cpu-mask", asked, real);
     }
     caveats
 }

@@ -9,11 +9,13 @@
 
 mod backend;
 mod context;
+mod crew;
 mod device_modules;
 mod device_rate;
 mod devices;
 mod engine;
 mod forecast;
+mod layout;
 mod log;
 mod memory;
 mod model;
@@ -27,6 +29,7 @@ pub mod rpc;
 mod score;
 mod self_test;
 mod stage;
+mod surroundings;
 mod verdict;
 mod weight_types;
 mod work;

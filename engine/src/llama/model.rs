@@ -3,13 +3,13 @@
 use std::ffi::{CString, c_char};
 use std::fs;
 use std::path::Path;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
 
 use super::backend::Backend;
 use super::stage::{self, Stage};
-use super::{log, text, verdict};
+use super::{layout, log, text, verdict};
 use crate::api::{Bytes, Failure, GpuLayers, LoadMode, LoadSetting, ModelFacts, Toggle};
 
 /// A loaded model, freed when dropped. Contexts on it must be dropped before.
@@ -43,18 +43,25 @@ impl Model {
         readable(path)?;
         let name = CString::new(path.as_os_str().as_encoded_bytes())
             .map_err(|_| Failure::refused("the model's path has a zero byte in it"))?;
-        // A list that holds only its end: with no list at all, llama.cpp would take every GPU for
-        // big batches even when no layer is offloaded.
-        let mut no_devices: [sys::ggml_backend_dev_t; 1] = [ptr::null_mut()];
+        let mut devices = layout::devices(setting, backend)?;
+        let overrides = layout::Overrides::new(setting)?;
+        let split = layout::split(&setting.tensor_split);
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_model_default_params() };
         params.n_gpu_layers = match setting.gpu_layers {
             GpuLayers::All => -1,
             GpuLayers::Count(count) => i32::try_from(count).unwrap_or(i32::MAX),
         };
-        if !backend.offloads || setting.gpu_layers == GpuLayers::Count(0) {
-            params.devices = no_devices.as_mut_ptr();
+        if let Some(devices) = &mut devices {
+            params.devices = devices.as_mut_ptr();
         }
+        params.tensor_buft_overrides = overrides.as_ptr();
+        if let Some(split) = &split {
+            params.tensor_split = split.as_ptr();
+        }
+        params.split_mode = layout::split_mode(setting.split_mode);
+        params.main_gpu = i32::try_from(setting.main_gpu).unwrap_or(i32::MAX);
+        params.no_host = setting.no_host == Toggle::On;
         params.load_mode = load_mode(setting.load_mode);
         params.use_extra_bufts = setting.repack == Toggle::On;
         if weights == Weights::Counted {
@@ -66,7 +73,8 @@ impl Model {
         params.progress_callback = Some(go_on);
         stage::reached(Stage::Load);
         let mark = log::mark();
-        // SAFETY: the path and the list of devices outlive the call; a backend is registered.
+        // SAFETY: the path, the lists of devices and overrides, each with its end, and the shares,
+        // as many as llama.cpp reads, outlive the call; a backend is registered.
         let pointer = unsafe { sys::llama_model_load_from_file(name.as_ptr(), params) };
         NonNull::new(pointer).map(|pointer| Self { pointer }).ok_or_else(|| {
             let what = format!("cannot load {}", path.display());

@@ -1,10 +1,19 @@
 //! Refuses what ggml would answer with an assertion, before it can. Values that llama.cpp merely
 //! clamps (a physical batch above the logical one) pass, and are read back afterwards.
 
-use crate::api::{Failure, FlashAttention, Job, KvType, Setting};
+use crate::api::{
+    Devices, Failure, FlashAttention, GpuLayers, Job, KvType, MOST_OVERRIDES, Setting, SplitMode,
+    Toggle,
+};
 
 /// Threads that ggml can hold (`GGML_MAX_N_THREADS`).
 const MOST_THREADS: u32 = 512;
+/// Sequences that llama.cpp can hold (`LLAMA_MAX_SEQ`).
+const MOST_SEQUENCES: u32 = 256;
+/// Layers that llama.cpp can hold (`LLAMA_MAX_LAYERS`).
+const MOST_LAYERS: u32 = 512;
+/// Arenas that anybody needs: one per thread.
+const MOST_ARENAS: u32 = 4096;
 /// Tokens that llama.cpp can count.
 const MOST_TOKENS: u32 = i32::MAX as u32 - 256;
 
@@ -45,7 +54,7 @@ fn objection_to(setting: &Setting) -> Option<String> {
     if quantised && context.flash_attention == FlashAttention::Off {
         return Some(format!("a V cache of type {} needs flash attention", context.type_v));
     }
-    None
+    layout_objection(setting)
 }
 
 fn objection(job: &Job) -> Option<String> {
@@ -55,8 +64,11 @@ fn objection(job: &Job) -> Option<String> {
     let (context, work) = (&job.setting.context, &job.work);
     let needed = [work.prompt_tokens, work.generate_tokens, work.depth].map(u64::from);
     let needed: u64 = needed.iter().sum();
-    if needed > u64::from(context.context) {
-        return Some(format!("a context of {} cannot hold {needed} tokens", context.context));
+    // Only a unified cache is not divided between the sequences.
+    let shares = if context.kv_unified == Toggle::On { 1 } else { context.sequences };
+    if needed > u64::from(context.context / shares) {
+        let own = if shares == 1 { String::new() } else { format!(" in each of {shares} shares") };
+        return Some(format!("a context of {} cannot hold {needed} tokens{own}", context.context));
     }
     if work.prompt_tokens == 0 && work.generate_tokens == 0 {
         return Some("there is neither a prompt to process nor a token to generate".into());
@@ -64,10 +76,40 @@ fn objection(job: &Job) -> Option<String> {
     (work.repetitions == 0).then(|| "repetitions must be at least 1".into())
 }
 
+/// What of the newer fields would be answered with an assertion, or silently with nothing.
+fn layout_objection(setting: &Setting) -> Option<String> {
+    let (process, load, context) = (&setting.process, &setting.load, &setting.context);
+    if context.sequences == 0 || context.sequences > MOST_SEQUENCES {
+        let count = context.sequences;
+        return Some(format!("sequences must be 1 to {MOST_SEQUENCES}, not {count}"));
+    }
+    if load.overrides.len() > MOST_OVERRIDES || load.cpu_experts > MOST_LAYERS {
+        return Some(format!(
+            "at most {MOST_OVERRIDES} tensors can be placed by name and the experts of \
+             {MOST_LAYERS} layers, not {} and {}",
+            load.overrides.len(),
+            load.cpu_experts
+        ));
+    }
+    if !(-20..=19).contains(&process.nice) {
+        return Some(format!("nice must be -20 to 19, not {}", process.nice));
+    }
+    if process.malloc_arenas > MOST_ARENAS {
+        let count = process.malloc_arenas;
+        return Some(format!("malloc arenas must be at most {MOST_ARENAS}, not {count}"));
+    }
+    let gpu = load.devices != Devices::None && load.gpu_layers != GpuLayers::Count(0);
+    if load.split_mode == SplitMode::Tensor && context.flash_attention == FlashAttention::Off && gpu
+    {
+        return Some("split mode tensor needs flash attention".into());
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, Setting, ThreadSetting, Work};
+    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, Work};
 
     fn job() -> Job {
         Job {
@@ -101,7 +143,7 @@ mod tests {
     #[test]
     fn what_would_trip_an_assertion_is_named() {
         type Change = fn(&mut Job);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 14] = [
             ("threads must", |job| job.setting.threads.threads = 0),
             ("threads-batch must", |job| job.setting.threads.threads_batch = 513),
             ("poll", |job| job.setting.threads.poll = 101),
@@ -109,6 +151,11 @@ mod tests {
             ("batch must", |job| job.setting.context.batch = u32::MAX),
             ("cannot hold 641", |job| job.work.depth = 1),
             ("cannot hold", |job| job.work.depth = u32::MAX),
+            ("sequences must", |job| job.setting.context.sequences = 0),
+            ("in each of 2 shares", |job| job.setting.context.sequences = 2),
+            ("nice", |job| job.setting.process.nice = 20),
+            ("malloc arenas", |job| job.setting.process.malloc_arenas = 5000),
+            ("experts of 512", |job| job.setting.load.cpu_experts = 513),
             ("repetitions", |job| job.work.repetitions = 0),
             ("flash attention", |job| {
                 job.setting.context.type_v = KvType::Q8_0;

@@ -8,10 +8,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::Context;
 use super::stage::{self, Stage};
-use crate::api::{Failure, Sample, Work};
+use crate::api::{Answer, Failure, Sample, Work};
 
 /// Runs all repetitions. The context's threads must be attached on this very thread.
-pub(super) fn run(context: &mut Context, work: &Work) -> Result<Vec<Sample>, Failure> {
+pub(super) fn run(
+    context: &mut Context,
+    work: &Work,
+) -> Result<(Vec<Sample>, Vec<Answer>), Failure> {
     if work.delay_ms > 0 {
         std::thread::sleep(Duration::from_millis(work.delay_ms));
     }
@@ -20,7 +23,7 @@ pub(super) fn run(context: &mut Context, work: &Work) -> Result<Vec<Sample>, Fai
         warm_up(context, work)?;
     }
     let mut depth = Depth { tokens: work.depth, saved: None };
-    let mut samples = Vec::new();
+    let (mut samples, mut answers) = (Vec::new(), Vec::new());
     for repetition in 0..work.repetitions {
         let mut tokens = Tokens::new(context, work.seed, repetition);
         context.clear();
@@ -29,10 +32,10 @@ pub(super) fn run(context: &mut Context, work: &Work) -> Result<Vec<Sample>, Fai
             prefill_ns: prompt(context, &mut tokens, work.prompt_tokens)?,
             ..generate(context, &mut tokens, work.generate_tokens)?
         };
-        check_logits(context)?;
+        answers.push(check_logits(context)?);
         samples.push(sample);
     }
-    Ok(samples)
+    Ok((samples, answers))
 }
 
 /// The whole prompt where there is one, and one token where some are to be generated.
@@ -135,17 +138,45 @@ impl Depth {
 }
 
 /// Speed of a wrong result is no speed.
-fn check_logits(context: &mut Context) -> Result<(), Failure> {
+fn check_logits(context: &mut Context) -> Result<Answer, Failure> {
     let invalid = |reason: &str| Err(Failure::Invalid { reason: reason.to_owned() });
     match context.logits() {
         None => invalid("the last token has no logits"),
         Some(logits) if logits.iter().any(|logit| logit.is_nan()) => {
             invalid("there is a NaN among the logits")
         }
-        Some(_) => Ok(()),
+        Some(logits) => Ok(answer(logits)),
     }
+}
+
+/// The likeliest token of logits among which there is no NaN.
+fn answer(logits: &[f32]) -> Answer {
+    let mut best = Answer { token: 0, logit: f32::MIN, runner_up: f32::MIN, scale: 0.0 };
+    for (token, logit) in (0..).zip(logits.iter().copied()) {
+        if logit > best.logit {
+            best = Answer { token, logit, runner_up: best.logit, ..best };
+        } else {
+            best.runner_up = best.runner_up.max(logit);
+        }
+        best.scale += logit * logit;
+    }
+    let count = logits.len().max(1) as f32;
+    best.scale = (best.scale / count).sqrt();
+    best
 }
 
 fn nanoseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_token_is_found_with_its_lead() {
+        let best = answer(&[1.0, -2.0, 3.0, 2.0]);
+        assert_eq!((best.token, best.logit, best.runner_up), (2, 3.0, 2.0));
+        assert!((best.scale - 4.5_f32.sqrt()).abs() < 1e-6);
+    }
 }

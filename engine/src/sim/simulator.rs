@@ -173,6 +173,7 @@ impl Simulator {
             },
             transition,
             caveats: Vec::new(),
+            answers: Vec::new(),
         })
     }
 }

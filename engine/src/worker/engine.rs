@@ -260,7 +260,8 @@ impl WorkerEngine {
 
     /// A new process of such a setting.
     fn started(&self, setting: &ProcessSetting, deadline: Duration) -> Result<Resident, Failure> {
-        let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
+        let environment = with_setting(&self.environment, setting);
+        let mut process = Process::start(&self.program, &environment, &self.canceller)?;
         match process.ask(Ask::Start(setting.clone()), deadline)? {
             Answer::Started => Ok(Resident { setting: setting.clone(), process }),
             other => Err(mismatch(&other)),
@@ -427,9 +428,45 @@ fn cleaned(
     environment.into_iter().collect()
 }
 
+/// The environment with what a process setting needs in it. Tunables of glibc are a list.
+fn with_setting(
+    environment: &[(OsString, OsString)],
+    setting: &ProcessSetting,
+) -> Vec<(OsString, OsString)> {
+    let mut variables: BTreeMap<OsString, OsString> = environment.iter().cloned().collect();
+    for (name, value) in setting.environment() {
+        let own = variables.entry(name.into()).or_default();
+        if name == "GLIBC_TUNABLES" && !own.is_empty() {
+            own.push(":");
+            own.push(value);
+        } else {
+            *own = value.into();
+        }
+    }
+    variables.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{HugePages, Toggle};
+
+    #[test]
+    fn a_setting_brings_its_variables_and_keeps_other_tunables() {
+        let inherited = [("GLIBC_TUNABLES".into(), "glibc.malloc.check=1".into())];
+        let setting = ProcessSetting {
+            huge_pages: HugePages::On,
+            tiled_products: Toggle::Off,
+            ..ProcessSetting::default()
+        };
+        let environment = with_setting(&inherited, &setting);
+        let found: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
+            .collect();
+        let tunables = "glibc.malloc.check=1:glibc.malloc.hugetlb=1";
+        assert_eq!(found, [("GGML_CPU_TILED_MM", "0"), ("GLIBC_TUNABLES", tunables)]);
+    }
 
     #[test]
     fn an_inherited_variable_cannot_change_a_result() {

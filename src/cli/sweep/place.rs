@@ -10,8 +10,9 @@ use autotune_engine::sim::World;
 use crate::cli::engine::OpenEngine;
 use crate::cli::{Printer, Stop, interrupt, model};
 use crate::detect;
+use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{Machine, ModelCard, Provenance};
+use crate::model::{GpuBackend, Machine, ModelCard, Provenance};
 use crate::plan::Here;
 
 /// Everything that is outside of a sweep.
@@ -23,6 +24,7 @@ pub(super) struct Place {
     pub(super) sensors: Box<dyn Sensors>,
     pub(super) machine: Machine,
     pub(super) here: Here,
+    pub(super) terrain: Terrain,
     /// Equal where results may be reused.
     pub(super) fingerprint: String,
     pub(super) card: ModelCard,
@@ -47,10 +49,11 @@ impl Place {
             }
         }
         let (here, fingerprint) = (here(&machine), machine.fingerprint());
+        let terrain = terrain(&machine);
         // From here on there is an engine at work. A model that is still being written is stopped
         // by the signal itself.
         let interrupted = interrupt::flag(canceller)?;
-        Ok(Self { engine, interrupted, clock, sensors, machine, here, fingerprint, card })
+        Ok(Self { engine, interrupted, clock, sensors, machine, here, terrain, fingerprint, card })
     }
 
     /// Whether the user wants to stop.
@@ -102,6 +105,32 @@ pub(in crate::cli) fn here(machine: &Machine) -> Here {
         available_memory: machine.available_memory(),
         gpu_memory: (!free.is_empty()).then(|| free.into_iter().sum()),
     }
+}
+
+/// What single knobs look at of a machine.
+pub(in crate::cli) fn terrain(machine: &Machine) -> Terrain {
+    Terrain::of(machine, devices(machine))
+}
+
+/// The devices that the engine would offload to, by ggml's names for them.
+fn devices(machine: &Machine) -> Vec<String> {
+    let driven = machine.gpus.iter().filter(|gpu| gpu.integrated != Some(true));
+    let mut names: Vec<String> = Vec::new();
+    for backend in driven.filter_map(|gpu| gpu.backend) {
+        let family = match backend {
+            GpuBackend::Cuda => "CUDA",
+            GpuBackend::Vulkan => "Vulkan",
+            GpuBackend::Metal => "Metal",
+            GpuBackend::Hip => "ROCm",
+            GpuBackend::Sycl => "SYCL",
+            GpuBackend::OpenCl => "GPUOpenCL",
+            GpuBackend::Musa => "MUSA",
+            GpuBackend::Cann => "CANN",
+        };
+        let before = names.iter().filter(|name| name.starts_with(family)).count();
+        names.push(format!("{family}{before}"));
+    }
+    names
 }
 
 /// The machine document of a simulated machine.
@@ -161,7 +190,7 @@ pub(in crate::cli) fn simulated_model(world: &World, typed: &str) -> ModelCard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Gpu, GpuBackend};
+    use crate::model::Gpu;
 
     #[test]
     fn only_cards_that_the_engine_drives_count_as_memory() {
@@ -180,5 +209,6 @@ mod tests {
             gpu(Some(GpuBackend::Vulkan), 4000, true),
         ];
         assert_eq!(here(&machine).gpu_memory, Some(Bytes(320)));
+        assert_eq!(devices(&machine), ["CUDA0", "CUDA1"]);
     }
 }

@@ -165,9 +165,12 @@ fn ratio(change: &Change) -> String {
     format!("{:.2} times as fast ({interval}{} pairs) as", speed.value, speed.n)
 }
 
+/// The knobs that are usually turned, and others where they are not as llama.cpp has them.
 fn levels(setting: &Setting) -> String {
+    let plain = knob::plain(setting);
+    let told = |knob: &&&dyn knob::Knob| knob.usual() || knob.read(setting) != knob.read(&plain);
     let level = |knob: &&dyn knob::Knob| format!("{} {}", knob.name(), knob.read(setting));
-    one_line(&knob::ALL.iter().map(level).collect::<Vec<_>>().join(", "))
+    one_line(&knob::ALL.iter().filter(told).map(level).collect::<Vec<_>>().join(", "))
 }
 
 fn model_name(plan: &Plan) -> String {

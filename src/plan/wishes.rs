@@ -1,0 +1,103 @@
+//! What a user asked of single knobs: a level for good, or other levels than a knob would offer.
+
+use autotune_engine::api::Setting;
+
+use super::Wish;
+use crate::knob::{Ground, Knob, Space, canonical, space};
+use crate::model::{Axis, Level, Rejected};
+
+/// A setting with knobs at the levels that they are to keep.
+///
+/// The baseline has them too: who fixes a knob says how the model will be run, and a default that
+/// nobody would run is no control. What the search gains is then its own.
+#[must_use]
+pub fn fixed(mut setting: Setting, levels: &[(&'static dyn Knob, Level)]) -> Setting {
+    for (knob, level) in levels {
+        // Levels are checked where they are typed; one that does not fit changes nothing.
+        let _ = knob.write(&mut setting, level);
+    }
+    canonical(setting)
+}
+
+/// What the plan says of it, one sentence each.
+pub(super) fn notes(wish: &Wish<'_>) -> Vec<String> {
+    let fixed = wish.fixed.iter().map(|(knob, level)| {
+        let name = knob.name();
+        format!("`{name}` is fixed at {level} in every setting, the default included")
+    });
+    let turned = wish.knobs.iter().filter(|knob| knob.changes_output());
+    let output = turned.map(|knob| {
+        format!("`{}` was asked for: answers of the model may change with it", knob.name())
+    });
+    fixed.chain(output).collect()
+}
+
+/// The space of the knobs that are left to turn, with the levels that were asked for.
+pub(super) fn asked(wish: &Wish<'_>, ground: &Ground<'_>) -> Space {
+    let is_fixed = |name: &str| wish.fixed.iter().any(|(knob, _)| knob.name() == name);
+    let listed = |name: &str| wish.levels.iter().any(|(knob, _)| knob.name() == name);
+    let own: Vec<&'static dyn Knob> = wish
+        .knobs
+        .iter()
+        .copied()
+        .filter(|knob| !is_fixed(knob.name()) && !listed(knob.name()))
+        .collect();
+    let mut space = space(&own, ground);
+    for (knob, level) in &wish.fixed {
+        let reason = format!("fixed at {level}");
+        space.rejected.push(Rejected { knob: knob.name().into(), level: None, reason });
+    }
+    for (knob, asked) in wish.levels.iter().filter(|(knob, _)| !is_fixed(knob.name())) {
+        let mut levels = vec![knob.read(ground.baseline)];
+        levels.extend(asked.iter().cloned());
+        let mut seen = Vec::new();
+        levels.retain(|level| {
+            !seen.contains(level) && {
+                seen.push(level.clone());
+                true
+            }
+        });
+        if levels.len() < 2 {
+            let reason = "the only level that was asked for is the default's".to_owned();
+            space.rejected.push(Rejected { knob: knob.name().into(), level: None, reason });
+        } else {
+            space.axes.push(Axis { knob: knob.name().into(), scope: knob.scope(), levels });
+        }
+    }
+    space
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan;
+    use super::super::tests::{card, wish};
+    use super::*;
+    use crate::knob::named;
+
+    #[test]
+    fn a_fixed_knob_is_fixed_in_the_baseline_too_and_no_axis() {
+        let card = card();
+        let mut wish = wish(&card);
+        wish.fixed = vec![(named("type_v").unwrap(), Level::Word("q8_0".into()))];
+        wish.fixed.push((named("ubatch").unwrap(), Level::Count(256)));
+        let plan = plan(wish);
+        assert_eq!(plan.baseline.context.ubatch, 256);
+        assert_eq!(plan.baseline.context.flash_attention.word(), "on", "a quantized V needs it");
+        assert!(plan.axes.iter().all(|axis| axis.knob != "ubatch"));
+        assert!(plan.rejected.iter().any(|it| it.knob == "ubatch" && it.reason.contains("256")));
+        assert!(plan.baseline_notes.iter().any(|note| note.contains("`type_v` is fixed at q8_0")));
+    }
+
+    #[test]
+    fn asked_levels_stand_beside_the_defaults_own() {
+        let card = card();
+        let mut wish = wish(&card);
+        let levels = vec![Level::Count(32), Level::Count(512), Level::Count(32)];
+        wish.levels = vec![(named("ubatch").unwrap(), levels)];
+        wish.knobs = vec![named("ubatch").unwrap(), named("type_k").unwrap()];
+        let plan = plan(wish);
+        let ubatch = plan.axes.iter().find(|axis| axis.knob == "ubatch").unwrap();
+        assert_eq!(ubatch.levels, [512, 32].map(Level::Count));
+        assert!(plan.baseline_notes.iter().any(|note| note.contains("answers of the model")));
+    }
+}
