@@ -37,10 +37,20 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
         trials_failed: number(trials.iter().filter(here).filter(failed)),
         trials_cached: number(trials.iter().filter(|trial| !here(trial))),
         noise: doubts::noise(plan, &paced),
+        memory_error: memory_error(trials),
         stopped_because: stopped_because.to_owned(),
         caveats: doubts::caveats(plan, trials, &paced, &verdict),
         verdict,
     }
+}
+
+/// Median distance between foreseen and measured memory.
+fn memory_error(trials: &[Trial]) -> Option<f64> {
+    let measured = trials.iter().filter(|trial| trial.source == Source::Measured);
+    let mut errors: Vec<f64> =
+        measured.filter_map(|trial| trial.outcome.memory_error()).map(f64::abs).collect();
+    errors.sort_by(f64::total_cmp);
+    errors.get(errors.len() / 2).copied()
 }
 
 fn number<'a>(trials: impl Iterator<Item = &'a Trial>) -> u32 {

@@ -162,7 +162,11 @@ pub(super) mod fake {
                     token_ns: Vec::new(),
                 })
                 .collect(),
-            memory: MemoryUse { peak_resident_bytes: Some(Bytes(1 << 30)), buffers: Vec::new() },
+            memory: MemoryUse {
+                peak_resident_bytes: Some(Bytes(1 << 30)),
+                resident: None,
+                buffers: Vec::new(),
+            },
             model: ModelFacts {
                 description: "llama 1B Q4_K - Medium".to_owned(),
                 size_bytes: Bytes(807_690_240),

@@ -12,6 +12,7 @@ mod interrupt;
 mod man;
 mod model;
 mod peaks;
+mod plan;
 mod probe;
 mod progress;
 mod report;
@@ -34,6 +35,7 @@ pub use global::{Color, Global, Printer, Verbosity};
 #[command(after_help = "\
 Examples:
   autotune detect                                  what this machine is
+  autotune plan --model m.gguf                     what fits, before any run
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
 
@@ -49,6 +51,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Detect(detect::Arguments),
+    Plan(Box<plan::Arguments>),
     Sweep(Box<sweep::Arguments>),
     Report(report::Arguments),
     Bench(Box<bench::Arguments>),
@@ -94,6 +97,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Probe(arguments) => probe::run(arguments),
+        Verb::Plan(arguments) => plan::run(arguments, printer),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),

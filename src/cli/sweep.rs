@@ -1,8 +1,8 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
 mod calibration;
-mod place;
-mod summary;
+pub(super) mod place;
+pub(super) mod summary;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autotune_engine::api::{GpuLayers, Setting, Work};
+use autotune_engine::api::{Engine, GpuLayers, Setting, Work};
 use autotune_engine::llama::FOLDERS_VARIABLE;
 use autotune_engine::worker::{PASSED, STRIPPED};
 use clap::{Args, ValueEnum};
@@ -181,7 +181,7 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
 }
 
 /// A workload by its name, or from a file.
-fn workload(typed: &str) -> Result<Workload, Stop> {
+pub(super) fn workload(typed: &str) -> Result<Workload, Stop> {
     if let Some(known) = plan::built_in().into_iter().find(|known| known.name == typed) {
         return Ok(known);
     }
@@ -291,6 +291,16 @@ fn planned(
                 .hint("a smaller quantization or --context; --force tries all the same")
         })?;
     }
+    let too_large = |engine: &mut dyn Engine, setting: &Setting| {
+        let available = here.available_memory.filter(|_| !arguments.force);
+        let forecast = engine.forecast(&card.path, setting).ok()?;
+        plan::does_not_fit(&forecast, available)
+    };
+    let own = baseline(&variants);
+    if let Some(sum) = too_large(place.engine.as_mut(), &own) {
+        return Err(Stop::usage(format!("the default setting does not fit: {sum}"))
+            .hint("a smaller quantization or --context; --force tries all the same"));
+    }
     let calibration = if arguments.dry_run {
         None
     } else {
@@ -317,6 +327,7 @@ fn planned(
     if !servers.is_empty() {
         plan.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
     }
+    plan::rule_out(&mut plan, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
     Ok(plan)
 }
@@ -331,7 +342,7 @@ fn reaching(mut setting: Setting, servers: &[String]) -> Setting {
 }
 
 /// The command as somebody else would type it.
-fn typed_command() -> String {
+pub(super) fn typed_command() -> String {
     let words = std::env::args().skip(1).map(|word| export::quoted(&word));
     std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -376,12 +387,14 @@ fn sweep(
     }
     let mut display = Display::new(printer, plan, &trials);
     let warned = Cell::new(false);
+    let memory = place.here.available_memory.filter(|_| !arguments.force);
     let ending = Sweep {
         plan,
         session: next_session(&trials),
         bench: place.bench(),
         journal: &mut run,
         cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
+        memory,
         date: &now,
         interrupted: &|| interrupted.load(Ordering::Relaxed),
     }

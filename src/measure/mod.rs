@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use autotune_engine::api::{Clock, Engine, Failure, Job, Run, Setting, Work};
+use autotune_engine::api::{Clock, Engine, Failure, Job, Resident, Run, Setting, Work};
 
 use crate::model::{Calibration, Outcome, Purpose, Source, Trial};
 pub use deadline::{Expectation, first_deadline};
@@ -57,14 +57,31 @@ pub struct Visit {
 
 /// Runs one visit. Whatever happens to the engine is in the trial.
 pub fn visit(bench: &mut Bench<'_>, visit: Visit, deadline: Duration) -> Trial {
+    let foreseen = foreseen(bench, &visit.setting, &visit.work);
     let (result, elapsed, caveats) = watched(bench, &visit.setting, &visit.work, deadline);
     let (effective, outcome, caveats) = match result {
         Ok(run) => {
             let doubts = doubt::of_run(&visit.setting, &run).into_iter().chain(caveats).collect();
-            (Some(run.effective.clone()), Outcome::measured(&run), doubts)
+            (Some(run.effective.clone()), Outcome::measured(&run).beside(foreseen), doubts)
         }
         Err(failure) => (None, Outcome::Failed(failure), caveats),
     };
+    trial(visit, elapsed, effective, outcome, caveats)
+}
+
+/// The trial of a visit that is not made, for a reason known beforehand.
+#[must_use]
+pub fn skipped(visit: Visit, reason: String) -> Trial {
+    trial(visit, Duration::ZERO, None, Outcome::not_run(reason), Vec::new())
+}
+
+fn trial(
+    visit: Visit,
+    elapsed: Duration,
+    effective: Option<Setting>,
+    outcome: Outcome,
+    caveats: Vec<String>,
+) -> Trial {
     Trial {
         schema: Trial::SCHEMA.to_owned(),
         id: visit.id,
@@ -80,6 +97,21 @@ pub fn visit(bench: &mut Bench<'_>, visit: Visit, deadline: Duration) -> Trial {
         outcome,
         caveats,
     }
+}
+
+/// The resident set that this work will leave: all that is allocated for the setting, and of the
+/// scratch space what a context of only the work's length would have.
+fn foreseen(bench: &mut Bench<'_>, setting: &Setting, work: &Work) -> Option<Resident> {
+    /// llama.cpp computes attention over multiples of this many tokens.
+    const PADDING: u32 = 256;
+    let whole = bench.engine.forecast(bench.model, setting).ok()?;
+    let mut short = setting.clone();
+    let context = &mut short.context;
+    let tokens = work.depth.saturating_add(work.prompt_tokens).saturating_add(work.generate_tokens);
+    context.context = tokens.next_multiple_of(PADDING).min(context.context).max(1);
+    context.ubatch = context.ubatch.min(work.prompt_tokens.max(work.depth).max(1));
+    let short = bench.engine.forecast(bench.model, &short).ok()?;
+    Some(whole.resident_after(&short))
 }
 
 /// Visits the baseline once, before there is a plan, to learn how fast this model is here.

@@ -36,6 +36,10 @@ pub struct Findings {
     /// Relative standard deviation of one paired comparison of the baseline with itself in time
     /// (0.02 = 2 %): what this machine resolves. `None` with fewer than 3 baseline trials.
     pub noise: Option<f64>,
+    /// Median distance of the foreseen memory from the measured peak, as a share of the peak
+    /// (0.02 = 2 %); `None` where nothing was foreseen.
+    #[serde(default)]
+    pub memory_error: Option<f64>,
     /// Why the sweep ended, one sentence.
     pub stopped_because: String,
     /// Doubts about the whole, each one sentence.

@@ -9,6 +9,7 @@ mod cpu_list;
 mod diagnosis;
 mod findings;
 mod machine;
+mod map;
 mod plan;
 mod trial;
 mod workload;
@@ -24,6 +25,7 @@ pub use machine::{
     OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind, Switch,
     Turbo, UnusableIsa,
 };
+pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::Workload;

@@ -1,6 +1,6 @@
 //! One line of `trials.jsonl`: what was tried and what happened.
 
-use autotune_engine::api::{Failure, MemoryUse, Run, Sample, Setting, Transition, Work};
+use autotune_engine::api::{Failure, MemoryUse, Resident, Run, Sample, Setting, Transition, Work};
 use serde::{Deserialize, Serialize};
 
 /// One visit to one setting.
@@ -105,6 +105,9 @@ pub struct Measured {
     pub samples: Vec<Sample>,
     /// Memory in use.
     pub memory: MemoryUse,
+    /// The resident set that was foreseen; `None` where the engine foresees none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<Resident>,
     /// What loading took.
     pub transition: Transition,
 }
@@ -143,8 +146,26 @@ impl Outcome {
             kind: MeasuredWord::Measured,
             samples: run.samples.clone(),
             memory: run.memory.clone(),
+            foreseen: None,
             transition: run.transition.clone(),
         })
+    }
+
+    /// The same beside what was foreseen of its memory.
+    #[must_use]
+    pub fn beside(mut self, foreseen: Option<Resident>) -> Self {
+        if let Self::Measured(measured) = &mut self {
+            measured.foreseen = foreseen;
+        }
+        self
+    }
+
+    /// How far the foreseen resident set is from the measured peak (0.02 = 2 % of the peak).
+    #[must_use]
+    pub fn memory_error(&self) -> Option<f64> {
+        let Self::Measured(measured) = self else { return None };
+        let peak = measured.memory.peak_resident_bytes.filter(|peak| peak.0 > 0)?.0 as f64;
+        Some((measured.foreseen?.total().0 as f64 - peak) / peak)
     }
 
     /// A trial that was skipped.

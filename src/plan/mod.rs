@@ -4,10 +4,14 @@
 //! date. What is run next under a plan is left to `search`.
 
 mod baseline;
+mod feasibility;
+mod layers;
 mod memory;
 mod profile;
 mod protocol;
+mod roofline;
 mod slice;
+mod thumb;
 
 use autotune_engine::api::{Bytes, Identity, Setting, VariantReport};
 use thiserror::Error;
@@ -16,10 +20,17 @@ use crate::knob::{Ground, Knob, space};
 use crate::model::{Calibration, ModelCard, Plan, Workload};
 
 pub use baseline::baseline;
+pub use feasibility::{
+    Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, does_not_fit, point, points, room,
+    rule_out,
+};
+pub use layers::layers;
 pub use memory::{Need, need};
 pub use profile::{WorkloadError, built_in, workload};
 pub use protocol::{Limits, visit_seconds};
+pub use roofline::Roof;
 pub use slice::{Rates, Targets, first_look};
+pub use thumb::{advice, class};
 
 /// What a plan depends on of the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]

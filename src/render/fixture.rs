@@ -243,7 +243,11 @@ fn run(id: u32, asked: &Setting, prefill: f64, decode: f64) -> Run {
             decode_ns: token_ns.iter().sum(),
             token_ns,
         }],
-        memory: MemoryUse { peak_resident_bytes: Some(Bytes(1_280_000_000)), buffers: buffers() },
+        memory: MemoryUse {
+            peak_resident_bytes: Some(Bytes(1_280_000_000)),
+            resident: None,
+            buffers: buffers(),
+        },
         model: ModelFacts::default(),
         transition: Transition { load_ns: Some(412_000_000), ..Transition::default() },
         caveats: Vec::new(),
@@ -315,6 +319,7 @@ pub(super) fn findings() -> Findings {
         trials_failed: 1,
         trials_cached: 1,
         noise: Some(0.014),
+        memory_error: None,
         stopped_because: "the winner was confirmed".into(),
         caveats: vec!["another process used 1.2 cores during trial 9".into()],
     }

@@ -179,7 +179,7 @@ fn listed(parts: &[String], between: &str) -> Option<String> {
 
 /// Control characters would let a device's name steer the terminal, and invisible ones turn the
 /// direction of a line.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     text.chars().map(|c| if c.is_control() || invisible(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -10,6 +10,7 @@ mod format;
 mod hardware;
 pub mod machine;
 mod markdown;
+pub mod plan;
 mod plot;
 mod section;
 mod summary;

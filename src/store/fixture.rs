@@ -156,7 +156,11 @@ pub(super) fn measured(id: u32) -> Trial {
     let run = Run {
         effective: setting(),
         samples: vec![sample(0), sample(1)],
-        memory: MemoryUse { peak_resident_bytes: Some(Bytes(77)), buffers: Vec::new() },
+        memory: MemoryUse {
+            peak_resident_bytes: Some(Bytes(77)),
+            resident: None,
+            buffers: Vec::new(),
+        },
         model: ModelFacts::default(),
         transition: Transition { load_ns: Some(5), ..Transition::default() },
         caveats: Vec::new(),

@@ -9,11 +9,12 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use autotune_engine::api::{Setting, Work};
+use autotune_engine::api::{Bytes, Setting, Work};
 use thiserror::Error;
 
-use crate::measure::{Bench, Expectation, Visit, first_deadline, visit};
+use crate::measure::{Bench, Expectation, Visit, first_deadline, skipped, visit};
 use crate::model::{Outcome, Plan, Purpose, Source, Trial};
+use crate::plan::does_not_fit;
 use crate::search::{self, Ask, Now, Reason, Step};
 pub use progress::Progress;
 
@@ -44,6 +45,8 @@ pub struct Sweep<'a> {
     pub journal: &'a mut dyn Journal,
     /// Earlier results, where they may be used.
     pub cache: Option<&'a mut dyn Cache>,
+    /// Main memory that settings may need; `None`: unknown, or to be tried all the same.
+    pub memory: Option<Bytes>,
     /// The date, RFC 3339 in UTC.
     pub date: &'a dyn Fn() -> String,
     /// Whether somebody asked to stop.
@@ -192,21 +195,28 @@ impl Sweep<'_> {
             || first_deadline(self.plan.model.file_bytes),
             |expected| expected.deadline(&ask.setting, &self.plan.baseline, left),
         );
-        let trial = visit(
-            &mut self.bench,
-            Visit {
-                id,
-                purpose: ask.purpose,
-                block: ask.block,
-                session: self.session,
-                setting: ask.setting.clone(),
-                work: work.clone(),
-                started_at: (self.date)(),
-            },
-            deadline,
-        );
+        let planned = Visit {
+            id,
+            purpose: ask.purpose,
+            block: ask.block,
+            session: self.session,
+            setting: ask.setting.clone(),
+            work: work.clone(),
+            started_at: (self.date)(),
+        };
+        if let Some(reason) = self.too_large(&ask.setting) {
+            return Some(skipped(planned, reason));
+        }
+        let trial = visit(&mut self.bench, planned, deadline);
         let cut = (self.interrupted)() && matches!(trial.outcome, Outcome::Failed(_));
         (!cut).then_some(trial)
+    }
+
+    /// The sum that does not fit; `None` where it does, or where the engine foresees nothing.
+    fn too_large(&mut self, setting: &Setting) -> Option<String> {
+        let available = self.memory?;
+        let forecast = self.bench.engine.forecast(self.bench.model, setting).ok()?;
+        does_not_fit(&forecast, Some(available))
     }
 
     /// Keeps a measured trial for later sweeps. The baseline is left out, because it is always

@@ -165,6 +165,7 @@ impl Lab {
             },
             journal: &mut journal,
             cache: cache.map(|cache| cache as &mut dyn Cache),
+            memory: None,
             date: &|| "2026-01-01T00:00:00Z".to_owned(),
             interrupted: &|| done.get() >= stop_at,
         }

@@ -9,6 +9,7 @@ mod error;
 mod from_config;
 mod from_gguf;
 mod metadata;
+mod outline;
 mod rows;
 mod shape;
 mod tensors;
@@ -20,6 +21,7 @@ mod write;
 pub use autotune_engine::llama::quantize::{FILE_TYPES, FileType};
 pub use cache::{Cached, Depth, Name, clear, list, resolve};
 pub use error::SynthError;
+pub use outline::{Outline, outline};
 pub use shape::{Architecture, Output, RopeScaling, SHAPES, Shape};
 pub use write::{Progress, Replace, Request, size, write};
 

@@ -70,6 +70,11 @@ pub fn size(request: &Request) -> Result<Bytes, SynthError> {
     layout(request).map(|layout| Bytes(layout.bytes))
 }
 
+/// The header of the file, and the size the file will have.
+pub(super) fn outline_of(request: &Request) -> Result<(Vec<u8>, Bytes), SynthError> {
+    layout(request).map(|layout| (layout.header, Bytes(layout.bytes)))
+}
+
 /// Writes the file and gives its size. Under its final name it is complete or absent.
 pub fn write(
     request: &Request,

@@ -2,6 +2,7 @@
 
 mod contract;
 mod deaths;
+mod forecast;
 mod model;
 mod refusals;
 mod reuse;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Bytes, Setting};
+use super::{Bytes, Resident, Setting};
 
 /// One model, one setting, one piece of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ impl Sample {
 pub struct MemoryUse {
     /// Largest resident set of the worker process so far.
     pub peak_resident_bytes: Option<Bytes>,
+    /// The resident set at the end, by kind.
+    #[serde(default)]
+    pub resident: Option<Resident>,
     /// One entry per buffer type of the engine (`CPU_Mapped`, `CPU_REPACK`, `CUDA0`, …).
     pub buffers: Vec<BufferUse>,
 }

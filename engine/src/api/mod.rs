@@ -5,6 +5,7 @@
 
 mod clock;
 mod device;
+mod forecast;
 mod identity;
 mod job;
 mod rates;
@@ -13,6 +14,7 @@ mod units;
 
 pub use clock::{Clock, SystemClock};
 pub use device::{DeviceKind, DeviceReport};
+pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work};
 pub use rates::DeviceRates;
@@ -22,6 +24,7 @@ pub use setting::{
 };
 pub use units::{Bytes, TokenRate, Tokens};
 
+use std::path::Path;
 use std::time::Duration;
 
 /// Something that runs a GGUF model under a setting and says how long it took.
@@ -49,4 +52,11 @@ pub trait Engine {
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
+
+    /// What the model needs of each memory under the setting; nothing is allocated for it, and
+    /// nothing runs.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let _ = (model, setting);
+        Err(Failure::refused("this engine foresees no memory"))
+    }
 }

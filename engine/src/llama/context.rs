@@ -45,11 +45,21 @@ unsafe impl Send for Context {}
 impl Context {
     /// Makes a context. Null from llama.cpp becomes a failure in its own words.
     pub(super) fn new(model: &Arc<Model>, setting: &ContextSetting) -> Result<Self, Failure> {
+        Self::with_outputs(model, setting, 0)
+    }
+
+    /// The same with room for the logits of that many tokens at once; 0: of a whole batch.
+    pub(super) fn with_outputs(
+        model: &Arc<Model>,
+        setting: &ContextSetting,
+        outputs: u32,
+    ) -> Result<Self, Failure> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = setting.context;
         params.n_batch = setting.batch;
         params.n_ubatch = setting.ubatch;
+        params.n_outputs_max = outputs;
         params.flash_attn_type = match setting.flash_attention {
             FlashAttention::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             FlashAttention::Off => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,

@@ -1,18 +1,18 @@
 //! [`Llama`]: keeps what the next job can use again, and makes the rest.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{self, Backend};
 use super::context::Context;
-use super::model::Model;
-use super::{Modules, devices, log, memory, refuse, score, self_test, work};
+use super::model::{Model, Weights};
+use super::{Modules, devices, forecast, log, memory, refuse, score, self_test, work};
 use crate::api::{
-    ContextSetting, DeviceReport, Engine, Failure, GpuLayers, Identity, Job, LoadMode, LoadSetting,
-    MemoryUse, ProcessSetting, Run, Sample, Setting, Transition, VariantFault, VariantReport,
-    VariantVerdict,
+    ContextSetting, DeviceReport, Engine, Failure, Forecast, GpuLayers, Identity, Job, LoadMode,
+    LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting, Transition, VariantFault,
+    VariantReport, VariantVerdict,
 };
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
@@ -21,6 +21,8 @@ pub struct Llama {
     // In the order in which they must go.
     context: Option<(ContextSetting, Context)>,
     model: Option<(ModelKey, Arc<Model>)>,
+    /// A model whose weights are only counted.
+    counted: Option<(ModelKey, Arc<Model>)>,
     backend: Option<Backend>,
 }
 
@@ -30,6 +32,14 @@ struct ModelKey {
     path: PathBuf,
     written: Option<(SystemTime, u64)>,
     setting: LoadSetting,
+}
+
+impl ModelKey {
+    fn of(path: &Path, setting: &LoadSetting) -> Self {
+        let metadata = std::fs::metadata(path).ok();
+        let written = metadata.and_then(|found| Some((found.modified().ok()?, found.len())));
+        Self { path: path.to_owned(), written, setting: setting.clone() }
+    }
 }
 
 impl Llama {
@@ -46,12 +56,7 @@ impl Llama {
 
     /// The model as the job wants it; how long that took if it was not there already.
     fn model(&mut self, job: &Job, backend: &Backend) -> Result<Option<u64>, Failure> {
-        let metadata = std::fs::metadata(&job.model).ok();
-        let key = ModelKey {
-            path: job.model.clone(),
-            written: metadata.and_then(|found| Some((found.modified().ok()?, found.len()))),
-            setting: job.setting.load.clone(),
-        };
+        let key = ModelKey::of(&job.model, &job.setting.load);
         if self.model.as_ref().is_some_and(|(loaded, _)| *loaded == key) {
             return Ok(None);
         }
@@ -59,12 +64,31 @@ impl Llama {
         self.context = None;
         self.model = None;
         let started = Instant::now();
-        let model = Model::load(&job.model, &job.setting.load, backend)?;
+        let model = Model::load(&job.model, &job.setting.load, backend, Weights::Read)?;
         if !model.generates() {
             return Err(Failure::refused("the model cannot generate text"));
         }
         self.model = Some((key, Arc::new(model)));
         Ok(Some(nanoseconds(started.elapsed())))
+    }
+
+    /// The model with its weights counted only.
+    fn counted(
+        &mut self,
+        path: &Path,
+        setting: &LoadSetting,
+        backend: &Backend,
+    ) -> Result<Arc<Model>, Failure> {
+        let key = ModelKey::of(path, setting);
+        if let Some((known, model)) = &self.counted
+            && *known == key
+        {
+            return Ok(Arc::clone(model));
+        }
+        self.counted = None;
+        let model = Arc::new(Model::load(path, setting, backend, Weights::Counted)?);
+        self.counted = Some((key, Arc::clone(&model)));
+        Ok(model)
     }
 
     /// The context as the job wants it; how long that took if it was not there already.
@@ -175,6 +199,14 @@ impl Engine for Llama {
             model: model.facts(),
             transition: Transition { process_ns: None, load_ns, context_ns },
         })
+    }
+
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        refuse::check_setting(setting)?;
+        log::capture();
+        let backend = self.backend(&setting.process)?;
+        let counted = self.counted(model, &setting.load, &backend)?;
+        forecast::forecast(&counted, model, setting)
     }
 }
 

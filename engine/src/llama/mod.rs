@@ -13,6 +13,7 @@ mod device_modules;
 mod device_rate;
 mod devices;
 mod engine;
+mod forecast;
 mod log;
 mod memory;
 mod model;

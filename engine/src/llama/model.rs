@@ -18,6 +18,15 @@ pub(super) struct Model {
     pointer: NonNull<sys::llama_model>,
 }
 
+/// Whether a model's weights are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weights {
+    /// They are.
+    Read,
+    /// They are only counted: nothing can be computed with such a model.
+    Counted,
+}
+
 // SAFETY: llama.cpp binds a model to no thread; it is read-only once loaded.
 unsafe impl Send for Model {}
 // SAFETY: as above: everything done through a shared reference only reads.
@@ -29,6 +38,7 @@ impl Model {
         path: &Path,
         setting: &LoadSetting,
         backend: &Backend,
+        weights: Weights,
     ) -> Result<Self, Failure> {
         readable(path)?;
         let name = CString::new(path.as_os_str().as_encoded_bytes())
@@ -47,6 +57,11 @@ impl Model {
         }
         params.load_mode = load_mode(setting.load_mode);
         params.use_extra_bufts = setting.repack == Toggle::On;
+        if weights == Weights::Counted {
+            params.no_alloc = true;
+            // llama.cpp asserts that nothing is mapped.
+            params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+        }
         // The default prints dots into the log.
         params.progress_callback = Some(go_on);
         stage::reached(Stage::Load);
@@ -83,6 +98,27 @@ impl Model {
     pub(super) fn layers(&self) -> u32 {
         // SAFETY: the model is alive; reads a number.
         u32::try_from(unsafe { sys::llama_model_n_layer(self.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// A whole number of its metadata, under the prefix of its architecture; the largest of a
+    /// list with one entry per layer.
+    pub(super) fn count(&self, name: &str) -> Option<u64> {
+        let architecture = self.metadata("general.architecture")?;
+        let value = self.metadata(&format!("{architecture}.{name}"))?;
+        let numbers = value.trim_matches(['[', ']']).split(',');
+        numbers.filter_map(|number| number.trim().parse().ok()).max()
+    }
+
+    fn metadata(&self, key: &str) -> Option<String> {
+        let key = CString::new(key).ok()?;
+        let mut value: [c_char; 4096] = [0; 4096];
+        // SAFETY: the model is alive; the key is a C string that outlives the call; the buffer is
+        // as long as said, and gets a zero byte at its end even if it is too short.
+        let length = unsafe {
+            let (start, room) = (value.as_mut_ptr(), value.len());
+            sys::llama_model_meta_val_str(self.as_ptr(), key.as_ptr(), start, room)
+        };
+        (length >= 0).then(|| text(value.as_ptr()))
     }
 
     /// Whether it can be asked for the next token.

@@ -9,7 +9,7 @@ use llama_cpp_sys_2 as sys;
 use super::backend::Backend;
 use super::context::Context;
 use super::log;
-use super::model::Model;
+use super::model::{Model, Weights};
 use crate::api::{Failure, Setting};
 
 /// What came of one text.
@@ -29,7 +29,7 @@ pub struct Probe {
 pub fn probe(path: &Path, setting: &Setting, text: &str) -> Result<Probe, Failure> {
     log::capture();
     let backend = Backend::start(&setting.process)?;
-    let model = Arc::new(Model::load(path, &setting.load, &backend)?);
+    let model = Arc::new(Model::load(path, &setting.load, &backend, Weights::Read)?);
     let mut tokens = tokenize(&model, text)?;
     let again = detokenize(&model, &tokens)?;
     let mut context = Context::new(&model, &setting.context)?;

@@ -1,7 +1,7 @@
 //! Refuses what ggml would answer with an assertion, before it can. Values that llama.cpp merely
 //! clamps (a physical batch above the logical one) pass, and are read back afterwards.
 
-use crate::api::{Failure, FlashAttention, Job, KvType};
+use crate::api::{Failure, FlashAttention, Job, KvType, Setting};
 
 /// Threads that ggml can hold (`GGML_MAX_N_THREADS`).
 const MOST_THREADS: u32 = 512;
@@ -16,8 +16,16 @@ pub(super) fn check(job: &Job) -> Result<(), Failure> {
     }
 }
 
-fn objection(job: &Job) -> Option<String> {
-    let (threads, context, work) = (&job.setting.threads, &job.setting.context, &job.work);
+/// The first reason why nothing can be run under this setting, if there is one.
+pub(super) fn check_setting(setting: &Setting) -> Result<(), Failure> {
+    match objection_to(setting) {
+        Some(reason) => Err(Failure::refused(reason)),
+        None => Ok(()),
+    }
+}
+
+fn objection_to(setting: &Setting) -> Option<String> {
+    let (threads, context) = (&setting.threads, &setting.context);
     for (name, count) in [("threads", threads.threads), ("threads-batch", threads.threads_batch)] {
         if count == 0 || count > MOST_THREADS {
             return Some(format!("{name} must be 1 to {MOST_THREADS}, not {count}"));
@@ -37,6 +45,14 @@ fn objection(job: &Job) -> Option<String> {
     if quantised && context.flash_attention == FlashAttention::Off {
         return Some(format!("a V cache of type {} needs flash attention", context.type_v));
     }
+    None
+}
+
+fn objection(job: &Job) -> Option<String> {
+    if let Some(reason) = objection_to(&job.setting) {
+        return Some(reason);
+    }
+    let (context, work) = (&job.setting.context, &job.work);
     let needed = [work.prompt_tokens, work.generate_tokens, work.depth].map(u64::from);
     let needed: u64 = needed.iter().sum();
     if needed > u64::from(context.context) {

@@ -1,6 +1,6 @@
 //! Jobs on a simulated machine, in virtual time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock::VirtualClock;
@@ -8,9 +8,9 @@ use super::noise::Noise;
 use super::truth::Truth;
 use super::world::{Crash, CrashKind, SelfTest, World};
 use crate::api::{
-    Bytes, Clock, ContextSetting, DeviceKind, DeviceReport, Engine, Failure, Identity, Job,
-    LoadSetting, MemoryUse, ModelFacts, ProcessSetting, Run, Sample, Threading, Transition,
-    VariantFault, VariantReport, VariantVerdict, Work,
+    BufferForecast, Bytes, Clock, ContextSetting, DeviceKind, DeviceReport, Engine, Failure,
+    Forecast, Identity, Job, LoadSetting, MemoryUse, ModelFacts, Place, ProcessSetting, Run,
+    Sample, Setting, Threading, Transition, VariantFault, VariantReport, VariantVerdict, Work,
 };
 
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
@@ -160,7 +160,11 @@ impl Simulator {
         Ok(Run {
             effective: truth.effective,
             samples,
-            memory: MemoryUse { peak_resident_bytes: Some(self.peak), buffers: vec![buffer] },
+            memory: MemoryUse {
+                peak_resident_bytes: Some(self.peak),
+                resident: None,
+                buffers: vec![buffer],
+            },
             model: ModelFacts {
                 description: model.description.clone(),
                 size_bytes: Bytes(model.size_bytes),
@@ -228,6 +232,24 @@ impl Engine for Simulator {
             }
         }
         answer
+    }
+
+    fn forecast(&mut self, _model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let effective = self.world.resolve(setting)?;
+        let used = self.world.memory(&effective);
+        Ok(Forecast {
+            effective: effective.context,
+            buffers: vec![BufferForecast {
+                name: used.name,
+                place: Place::Memory,
+                model_place: Place::Memory,
+                model_bytes: used.model_bytes,
+                context_bytes: used.context_bytes,
+                compute_bytes: used.compute_bytes,
+                touched_bytes: used.compute_bytes,
+            }],
+            rest: Vec::new(),
+        })
     }
 }
 

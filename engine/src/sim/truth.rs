@@ -71,7 +71,7 @@ impl World {
     }
 
     /// The setting with every open word answered, as an engine reads it back.
-    fn resolve(&self, asked: &Setting) -> Result<Setting, Failure> {
+    pub(super) fn resolve(&self, asked: &Setting) -> Result<Setting, Failure> {
         let mut setting = asked.clone();
         let threads = &setting.threads;
         if threads.threads == 0 || threads.threads_batch == 0 {

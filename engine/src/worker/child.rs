@@ -97,6 +97,9 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
             *engine = Llama::start(&setting)?;
             Answer::Started
         }
+        Ask::Forecast { model, setting } => {
+            Answer::Forecast(Box::new(engine.forecast(&model, &setting)?))
+        }
         Ask::Run(job) => Answer::Run(Box::new(engine.run(&job, Duration::MAX)?)),
     })
 }

@@ -10,12 +10,14 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    DeviceRates, DeviceReport, Engine, Failure, Identity, Job, ProcessSetting, Run, VariantFault,
-    VariantReport, VariantVerdict,
+    DeviceRates, DeviceReport, Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run,
+    Setting, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
 const SHORT: Duration = Duration::from_secs(60);
+/// Forecasts that are remembered.
+const MOST_FORECASTS: usize = 4096;
 /// Prefixes of variables that change what an engine does without a word.
 pub const STRIPPED: [&str; 5] = ["GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"];
 /// Variables that pass all the same: they name the devices that there are, as
@@ -46,6 +48,9 @@ pub struct WorkerEngine {
     limit: usize,
     /// Most recently used last.
     residents: Vec<Resident>,
+    /// Foresees memory: a process of its own, so that nothing that a job left is counted.
+    forecaster: Option<Resident>,
+    forecasts: BTreeMap<(FileKey, Setting), Forecast>,
     verdicts: BTreeMap<(String, Vec<String>), VariantVerdict>,
     scores: Option<Vec<(String, i32)>>,
     identity: Option<Identity>,
@@ -73,6 +78,8 @@ impl WorkerEngine {
             environment: cleaned(std::env::vars_os(), options.environment),
             limit: options.resident.max(1),
             residents: Vec::new(),
+            forecaster: None,
+            forecasts: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             scores: None,
             identity: None,
@@ -100,6 +107,7 @@ impl WorkerEngine {
 
     /// Ends all resident workers, and with them frees their models.
     pub fn release(&mut self) {
+        self.forecaster = None;
         self.residents.clear();
     }
 
@@ -135,10 +143,8 @@ impl WorkerEngine {
 
     /// The types of a model file's tensors, by ggml's names (`"Q4_K"`, `"F16"`).
     pub fn weight_types(&mut self, model: &Path) -> Result<Vec<String>, Failure> {
-        let model = absolute(model);
-        let written = fs::metadata(&model).ok();
-        let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
-        let key = (model.clone(), written);
+        let key = file_key(model);
+        let model = key.0.clone();
         if let Some((known, types)) = &self.types
             && *known == key
         {
@@ -247,13 +253,18 @@ impl WorkerEngine {
         let surplus = (self.residents.len() + 1).saturating_sub(self.limit);
         self.residents.drain(..surplus);
         let started = Instant::now();
+        let resident = self.started(setting, deadline)?;
+        self.residents.push(resident);
+        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// A new process of such a setting.
+    fn started(&self, setting: &ProcessSetting, deadline: Duration) -> Result<Resident, Failure> {
         let mut process = Process::start(&self.program, &self.environment, &self.canceller)?;
         match process.ask(Ask::Start(setting.clone()), deadline)? {
-            Answer::Started => {}
-            other => return Err(mismatch(&other)),
+            Answer::Started => Ok(Resident { setting: setting.clone(), process }),
+            other => Err(mismatch(&other)),
         }
-        self.residents.push(Resident { setting: setting.clone(), process });
-        Ok(Some(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 
     fn attempt(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
@@ -334,6 +345,39 @@ impl Engine for WorkerEngine {
             other => other,
         }
     }
+
+    /// In a process of its own: several malformed headers end it.
+    fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        let model = absolute(model);
+        let mut setting = setting.clone();
+        if setting.process.isa_variant.is_none() {
+            setting.process.isa_variant = Some(self.best_variant(&model)?);
+        }
+        let key = (file_key(&model), setting.clone());
+        if let Some(known) = self.forecasts.get(&key) {
+            return Ok(known.clone());
+        }
+        let known = self.forecaster.take().filter(|known| known.setting == setting.process);
+        let mut forecaster = match known {
+            Some(known) => known,
+            None => self.started(&setting.process, SHORT)?,
+        };
+        let answer =
+            forecaster.process.ask(Ask::Forecast { model, setting: Box::new(setting) }, SHORT);
+        if forecaster.process.alive() {
+            self.forecaster = Some(forecaster);
+        }
+        match answer? {
+            Answer::Forecast(forecast) => {
+                if self.forecasts.len() >= MOST_FORECASTS {
+                    self.forecasts.clear();
+                }
+                self.forecasts.insert(key, (*forecast).clone());
+                Ok(*forecast)
+            }
+            other => Err(mismatch(&other)),
+        }
+    }
 }
 
 impl WorkerEngine {
@@ -351,6 +395,14 @@ fn mismatch(answer: &Answer) -> Failure {
     let word = format!("{answer:?}");
     let word = word.split(['(', ' ']).next().unwrap_or_default();
     Failure::refused(format!("the worker answered another question ({word})"))
+}
+
+/// A file as it is now.
+fn file_key(path: &Path) -> FileKey {
+    let path = absolute(path);
+    let written = fs::metadata(&path).ok();
+    let written = written.and_then(|found| Some((found.modified().ok()?, found.len())));
+    (path, written)
 }
 
 /// A worker may have another idea of the current folder.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::{
-    DeviceRates, DeviceReport, Failure, Identity, Job, ProcessSetting, Run, VariantVerdict,
+    DeviceRates, DeviceReport, Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting,
+    VariantVerdict,
 };
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
@@ -40,6 +41,8 @@ pub(super) enum Ask {
     DeviceRates { setting: ProcessSetting, processor: bool },
     /// Become a process of this setting.
     Start(ProcessSetting),
+    /// Foresee the memory of a model under a setting.
+    Forecast { model: PathBuf, setting: Box<Setting> },
     /// Do a job.
     Run(Box<Job>),
 }
@@ -62,6 +65,7 @@ pub(super) enum Answer {
     SelfTest(VariantVerdict),
     DeviceRates(Vec<DeviceRates>),
     Started,
+    Forecast(Box<Forecast>),
     Run(Box<Run>),
 }
 

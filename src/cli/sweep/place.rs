@@ -86,7 +86,7 @@ impl Sensors for Counters {
 }
 
 /// What a plan needs of a machine document.
-pub(super) fn here(machine: &Machine) -> Here {
+pub(in crate::cli) fn here(machine: &Machine) -> Here {
     let cores = machine.cpu.cores.unwrap_or(1);
     let online = machine.cpu.threads_online.unwrap_or(cores);
     let free: Vec<Bytes> = machine
@@ -105,7 +105,7 @@ pub(super) fn here(machine: &Machine) -> Here {
 }
 
 /// The machine document of a simulated machine.
-fn simulated_machine(world: &World) -> Machine {
+pub(in crate::cli) fn simulated_machine(world: &World) -> Machine {
     let spec = world.machine;
     let threads = spec.cores * spec.smt;
     let mut machine = Machine {
@@ -128,7 +128,7 @@ fn simulated_machine(world: &World) -> Machine {
 }
 
 /// The model card of a simulated machine, where every file is the one model it has.
-fn simulated_model(world: &World, typed: &str) -> ModelCard {
+pub(in crate::cli) fn simulated_model(world: &World, typed: &str) -> ModelCard {
     let model = &world.model;
     ModelCard {
         path: PathBuf::from(typed),

@@ -43,6 +43,27 @@ pub(super) fn plan(plan: &Plan) -> String {
         workload.generate_tokens,
         workload.context
     );
+    text.push_str(&search_space(plan));
+    let [least, most] = protocol.confirm_pairs;
+    let _ = writeln!(
+        text,
+        "\nEach visit: {} prompt and {} generated tokens. About {} visits: {} round(s) of screening, \
+         {} finalists, {least} to {most} pairs of confirmation.",
+        protocol.slice.prompt_tokens,
+        protocol.slice.generate_tokens,
+        search::expected_visits(plan),
+        protocol.screen_blocks,
+        protocol.finalists
+    );
+    if protocol.calibration.is_none() {
+        let _ = writeln!(text, "Nothing was run: lengths and rounds rest on a guess of the speed.");
+    }
+    text
+}
+
+/// The default setting, the knobs with their levels, and what is left out.
+pub(in crate::cli) fn search_space(plan: &Plan) -> String {
+    let mut text = String::new();
     let _ = writeln!(text, "\nDefault: {}", levels(&plan.baseline));
     for note in &plan.baseline_notes {
         let _ = writeln!(text, "  note: {}", one_line(note));
@@ -63,20 +84,6 @@ pub(super) fn plan(plan: &Plan) -> String {
         let level = rejected.level.as_ref().map(|level| format!(" {level}")).unwrap_or_default();
         let line = format!("  {}{level}: {}", rejected.knob, rejected.reason);
         let _ = writeln!(text, "{}", one_line(&line));
-    }
-    let [least, most] = protocol.confirm_pairs;
-    let _ = writeln!(
-        text,
-        "\nEach visit: {} prompt and {} generated tokens. About {} visits: {} round(s) of screening, \
-         {} finalists, {least} to {most} pairs of confirmation.",
-        protocol.slice.prompt_tokens,
-        protocol.slice.generate_tokens,
-        search::expected_visits(plan),
-        protocol.screen_blocks,
-        protocol.finalists
-    );
-    if protocol.calibration.is_none() {
-        let _ = writeln!(text, "Nothing was run: lengths and rounds rest on a guess of the speed.");
     }
     text
 }

@@ -3,8 +3,8 @@
 use autotune_engine::api::{BufferUse, Bytes};
 
 use crate::model::Candidate;
-use crate::render::summary;
 use crate::render::view::{BlockView, CellView, SectionView};
+use crate::render::{format, summary};
 
 use super::Evidence;
 
@@ -24,6 +24,13 @@ pub(super) fn memory(evidence: Evidence<'_>) -> SectionView {
             "Memory by component",
             "The engine reported no buffers for the default or the tuned setting.",
         );
+    }
+    if let Some(error) = findings.memory_error {
+        blocks.push(BlockView::text(format!(
+            "What was foreseen of the resident set before each run is within {} of its measured \
+             peak (median).",
+            format::percent(error)
+        )));
     }
     SectionView::of("memory", "Memory by component", blocks)
 }

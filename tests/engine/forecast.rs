@@ -1,0 +1,146 @@
+//! What is foreseen is what is allocated, to the byte, and foreseeing survives every file.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use autotune::synth;
+use autotune_engine::api::{
+    BufferForecast, Bytes, Engine, Failure, FlashAttention, KvType, LoadMode, Place, RestKind,
+    Toggle,
+};
+
+use super::Bench;
+
+/// A model with heads wide enough for every type of KV cache.
+fn write_model(bench: &Bench, name: &str) -> PathBuf {
+    synth::resolve(name, bench.folder.path(), &mut |_, _| ControlFlow::Continue(())).unwrap()
+}
+
+/// KV cache and scratch, foreseen and allocated.
+fn both(bench: &mut Bench, model: &str, change: impl Fn(&mut super::Job)) -> [(Bytes, Bytes); 2] {
+    let mut job = bench.job();
+    job.model = write_model(bench, model);
+    change(&mut job);
+    let foreseen = bench.engine.forecast(&job.model, &job.setting).unwrap();
+    let run = bench.run(&job);
+    let weights: Bytes = foreseen.buffers.iter().map(|buffer| buffer.model_bytes).sum();
+    assert!(weights <= run.model.size_bytes + Bytes(4096), "{weights} {}", run.model.size_bytes);
+    assert_eq!(foreseen.effective.ubatch, run.effective.context.ubatch);
+    assert_eq!(foreseen.effective.flash_attention, run.effective.context.flash_attention);
+    let of = |pick: fn(&BufferForecast) -> Bytes| foreseen.buffers.iter().map(pick).sum();
+    let made = run.memory.buffers;
+    [
+        (of(|buffer| buffer.context_bytes), made.iter().map(|buffer| buffer.context_bytes).sum()),
+        (of(|buffer| buffer.compute_bytes), made.iter().map(|buffer| buffer.compute_bytes).sum()),
+    ]
+}
+
+#[test]
+fn every_cache_type_length_and_batch_is_foreseen_to_the_byte() {
+    let mut bench = Bench::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for kind in KvType::ALL {
+        for (context, ubatch) in [(512, 32), (1024, 64), (300, 7)] {
+            let [kv, compute] = both(&mut bench, "synth:tiny:q4_k_m", |job| {
+                let setting = &mut job.setting.context;
+                (setting.type_k, setting.type_v) = (*kind, *kind);
+                (setting.context, setting.ubatch) = (context, ubatch);
+            });
+            assert_eq!(kv.0, kv.1, "KV cache of {kind} at {context}");
+            assert_eq!(compute.0, compute.1, "scratch of {kind} at {context} and {ubatch}");
+            seen.insert((kv.0, compute.0));
+        }
+    }
+    assert!(seen.len() > 12, "they hardly differ: {seen:?}");
+}
+
+#[test]
+fn attention_with_and_without_its_matrix_is_foreseen() {
+    let mut bench = Bench::new();
+    for model in ["synth:tiny:q8_0", "synth:tiny:q4_0"] {
+        for flash_attention in [FlashAttention::On, FlashAttention::Off, FlashAttention::Auto] {
+            for repack in [Toggle::On, Toggle::Off] {
+                let [kv, compute] = both(&mut bench, model, |job| {
+                    job.setting.context.flash_attention = flash_attention;
+                    job.setting.load.repack = repack;
+                });
+                assert_eq!((kv.0, compute.0), (kv.1, compute.1), "{model} {flash_attention}");
+            }
+        }
+    }
+}
+
+#[test]
+fn mapped_weights_lie_in_the_file_and_read_ones_do_not() {
+    let mut bench = Bench::new();
+    let mut job = bench.job();
+    let mut of = |mode| {
+        job.setting.load.load_mode = mode;
+        bench.engine.forecast(&job.model, &job.setting).unwrap().resident()
+    };
+    let (mapped, read) = (of(LoadMode::Mmap), of(LoadMode::None));
+    assert!(mapped.file_bytes > read.file_bytes, "{mapped:?} {read:?}");
+    assert!(mapped.anonymous_bytes < read.anonymous_bytes, "{mapped:?} {read:?}");
+    assert!(of(LoadMode::Auto).file_bytes > read.file_bytes);
+}
+
+#[test]
+fn what_the_engine_leaves_out_has_its_names() {
+    let mut bench = Bench::new();
+    let job = bench.job();
+    let foreseen = bench.engine.forecast(&job.model, &job.setting).unwrap();
+    for what in [RestKind::Logits, RestKind::Work, RestKind::Process, RestKind::Libraries] {
+        assert!(foreseen.rest_of(what).unwrap() > Bytes(0), "{what:?}");
+    }
+    assert!(foreseen.buffers.iter().all(|buffer| !matches!(buffer.place, Place::Device(_))));
+    assert_eq!(foreseen.devices().count(), 0);
+}
+
+#[test]
+fn an_outline_is_foreseen_like_the_model_and_a_large_one_at_all() {
+    let mut bench = Bench::new();
+    let mut job = bench.job();
+    let whole = write_model(&bench, "synth:tiny:q4_k_m");
+    let outline = synth::outline("synth:tiny:q4_k_m", bench.folder.path()).unwrap();
+    let mut of =
+        |path: &std::path::Path| bench.engine.forecast(path, &job.setting).unwrap().buffers;
+    assert_eq!(of(outline.path()), of(&whole));
+    job.setting.context.context = 4096;
+    let large = synth::outline("synth:gpt-oss-20b:mxfp4", bench.folder.path()).unwrap();
+    let foreseen = bench.engine.forecast(large.path(), &job.setting).unwrap();
+    assert!(foreseen.memory().weights_bytes > Bytes(10 << 30), "{:?}", foreseen.memory());
+}
+
+#[test]
+fn a_file_that_ends_the_engine_is_an_answer_and_the_next_question_gets_one() {
+    let mut bench = Bench::new();
+    let job = bench.job();
+    let mut damaged = 0;
+    let whole = fs::read(&job.model).unwrap();
+    for place in (0..whole.len().min(4000)).step_by(97) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0xff;
+        let path = bench.file("damaged.gguf");
+        fs::write(&path, &bytes).unwrap();
+        match bench.engine.forecast(&path, &job.setting) {
+            Ok(_) | Err(Failure::Refused { .. } | Failure::OutOfMemory { .. }) => {}
+            Err(Failure::Crashed { .. }) => damaged += 1,
+            Err(other) => panic!("byte {place}: {other}"),
+        }
+    }
+    eprintln!("{damaged} headers ended the worker");
+    let missing = bench.file("nowhere.gguf");
+    assert!(matches!(bench.engine.forecast(&missing, &job.setting), Err(Failure::Refused { .. })));
+    assert!(bench.engine.forecast(&job.model, &job.setting).is_ok());
+}
+
+#[test]
+fn settings_that_would_end_the_engine_are_refused_first() {
+    let mut bench = Bench::new();
+    let mut job = bench.job();
+    job.setting.context.type_v = KvType::Q8_0;
+    job.setting.context.flash_attention = FlashAttention::Off;
+    let failure = bench.engine.forecast(&job.model, &job.setting).unwrap_err();
+    assert!(failure.to_string().contains("flash attention"), "{failure}");
+}
