@@ -45,12 +45,14 @@ links:
 build: setup links
 	$(CARGO) build $(PROFILE) --workspace
 
+# Finds headers first, so that every command of a rule sees the same ones.
+WITH_HEADERS := headers=$$(sh scripts/vulkan-headers.sh "$(HEADERS)") && AUTOTUNE_VULKAN_HEADERS="$$headers"
+
 # The program is built with the feature and finds the module without it too. Nothing of llama.cpp
 # but the module is compiled.
 vulkan: links
 	@sh scripts/setup.sh --vulkan
-	headers=$$(sh scripts/vulkan-headers.sh "$(HEADERS)") && \
-	    AUTOTUNE_VULKAN_HEADERS="$$headers" $(CARGO) build $(PROFILE) --workspace --features vulkan
+	$(WITH_HEADERS) $(CARGO) build $(PROFILE) --workspace --features vulkan
 
 cuda: setup links
 	$(CARGO) build $(PROFILE) --workspace --features cuda
@@ -77,8 +79,8 @@ test: setup links
 
 # Tests that say what they skip and why. The result of the last run is kept in docs/FULL-TESTS.md.
 test-full: vulkan
-	GGML_VK_VISIBLE_DEVICES=$(VK_DEVICE) $(CARGO) test $(PROFILE) --workspace --test devices -- \
-	    --include-ignored --nocapture vulkan
+	$(WITH_HEADERS) GGML_VK_VISIBLE_DEVICES=$(VK_DEVICE) $(CARGO) test $(PROFILE) --workspace \
+	    --features vulkan --test devices -- --include-ignored --nocapture vulkan
 
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth

@@ -215,7 +215,7 @@ pub(super) fn reason(failure: &Failure) -> String {
 fn backends(run: &Run) -> String {
     let mut names: Vec<&str> = Vec::new();
     for buffer in &run.memory.buffers {
-        let name = buffer.name.split('_').next().unwrap_or_default();
+        let name = buffer.name.split(['_', '[']).next().unwrap_or_default();
         let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
         if !name.is_empty() && name != "CPU" && !names.contains(&name) {
             names.push(name);
@@ -297,6 +297,7 @@ mod tests {
         };
         assert_eq!(buffers(&["CPU_Mapped", "CPU_REPACK", "CPU"]), "CPU");
         assert_eq!(buffers(&["CPU", "CUDA0", "CUDA1", "CUDA_Host"]), "CUDA");
+        assert_eq!(buffers(&["CPU", "RPC0[10.0.0.2:50052]", "RPC0[10.0.0.3:50052]"]), "RPC");
         assert_eq!(buffers(&[]), "CPU");
     }
 }

@@ -13,7 +13,49 @@ pub(super) struct Closure {
     baseline: Option<Setting>,
     failed: BTreeSet<Setting>,
     levels: BTreeSet<(&'static str, Level)>,
-    out_of_memory: Vec<Setting>,
+    out_of_memory: Vec<(Setting, Place)>,
+}
+
+/// Whose memory ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A GPU's: more layers on it need more.
+    Device,
+    /// This machine's own: fewer layers on a GPU leave more here.
+    Host,
+    /// Nobody said.
+    Unknown,
+}
+
+impl Place {
+    /// From the words of the engine. A kill by the kernel names no place: on some machines a GPU
+    /// takes its memory from the same whole.
+    fn named_in(reason: &str) -> Self {
+        let reason = reason.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+        if says(&["allocate cpu", "cpu buffer", "cpu_repack"]) {
+            Self::Host
+        } else if says(&["allocate vulkan", "allocate cuda", "allocate rpc", "device memory"])
+            || says(&["devicememory", "cudamalloc", "cuda error", "rocm error"])
+        {
+            Self::Device
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Whether a setting needs at least the memory that a smaller one did not get there.
+    fn lacks(self, setting: &Setting, small: &Setting) -> bool {
+        let (layers, fewer) = (setting.load.gpu_layers, small.load.gpu_layers);
+        let ordered = match self {
+            Self::Device => layers >= fewer,
+            Self::Host => layers <= fewer,
+            Self::Unknown => layers == fewer,
+        };
+        let mut same_layers = setting.clone();
+        same_layers.load.gpu_layers = fewer;
+        ordered && knob::at_least_as_large(&same_layers, small)
+    }
 }
 
 impl Closure {
@@ -24,10 +66,13 @@ impl Closure {
         let mut failures: BTreeMap<&Setting, usize> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.asked != *baseline) {
             let Outcome::Failed(failure) = &trial.outcome else { continue };
-            let large = matches!(failure, Failure::OutOfMemory { .. });
-            let fits = large && has_run_as_large(&trial.asked, trials);
-            if large && !fits {
-                closure.out_of_memory.push(trial.asked.clone());
+            let place = match failure {
+                Failure::OutOfMemory { reason, .. } => Some(Place::named_in(reason)),
+                _ => None,
+            };
+            let fits = place.is_some() && has_run_as_large(&trial.asked, trials);
+            if let Some(place) = place.filter(|_| !fits) {
+                closure.out_of_memory.push((trial.asked.clone(), place));
             }
             let accident = fits || trial.outcome.may_be_accident();
             let count = failures.entry(&trial.asked).or_default();
@@ -55,7 +100,7 @@ impl Closure {
             || knob::changed(baseline, setting)
                 .into_iter()
                 .any(|(knob, _, level)| self.levels.contains(&(knob.name(), level)))
-            || self.out_of_memory.iter().any(|small| knob::at_least_as_large(setting, small))
+            || self.out_of_memory.iter().any(|(small, place)| place.lacks(setting, small))
     }
 }
 
@@ -67,4 +112,53 @@ fn has_run_as_large(setting: &Setting, trials: &[Trial]) -> bool {
             && matches!(trial.outcome, Outcome::Measured(_))
             && knob::at_least_as_large(&trial.asked, setting)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use autotune_engine::api::{
+        ContextSetting, GpuLayers, LoadSetting, ProcessSetting, ThreadSetting,
+    };
+
+    use super::*;
+
+    fn with(gpu_layers: GpuLayers, context: u32) -> Setting {
+        Setting {
+            process: ProcessSetting::default(),
+            load: LoadSetting { gpu_layers, ..LoadSetting::default() },
+            context: ContextSetting { context, ..ContextSetting::default() },
+            threads: ThreadSetting::of(4),
+        }
+    }
+
+    #[test]
+    fn whose_memory_ended_is_read_from_the_engines_words() {
+        for (reason, place) in [
+            ("x: alloc_tensor_range: failed to allocate Vulkan0 buffer of size 9", Place::Device),
+            ("cannot load m: unable to allocate CUDA0 buffer", Place::Device),
+            ("the worker ended itself: CUDA error: out of memory", Place::Device),
+            ("vk::Device::allocateMemory: ErrorOutOfDeviceMemory", Place::Device),
+            ("failed to allocate CPU_REPACK buffer of size 9", Place::Host),
+            ("failed to allocate buffer for kv cache", Place::Unknown),
+            ("the worker was ended by SIGKILL while the kernel killed for memory", Place::Unknown),
+        ] {
+            assert_eq!(Place::named_in(reason), place, "{reason}");
+        }
+    }
+
+    #[test]
+    fn more_layers_need_more_of_the_device_and_fewer_more_of_the_host() {
+        let small = with(GpuLayers::Count(10), 4096);
+        let lacking = |place: Place| {
+            [GpuLayers::Count(9), GpuLayers::Count(10), GpuLayers::Count(11), GpuLayers::All]
+                .map(|layers| place.lacks(&with(layers, 4096), &small))
+        };
+        assert_eq!(lacking(Place::Device), [false, true, true, true]);
+        assert_eq!(lacking(Place::Host), [true, true, false, false]);
+        assert_eq!(lacking(Place::Unknown), [false, true, false, false]);
+        for place in [Place::Device, Place::Host, Place::Unknown] {
+            let shorter = with(GpuLayers::Count(10), 2048);
+            assert!(!place.lacks(&shorter, &small), "a shorter context may fit");
+        }
+    }
 }

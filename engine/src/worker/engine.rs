@@ -349,6 +349,10 @@ impl Engine for WorkerEngine {
 
     /// In a process of its own: several malformed headers end it.
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
+        if !setting.process.rpc.is_empty() {
+            // Whoever forecasts would hold the servers, which serve one process at a time.
+            return Err(Failure::refused("memory of RPC servers is not foreseen"));
+        }
         let model = absolute(model);
         let mut setting = setting.clone();
         if setting.process.isa_variant.is_none() {
