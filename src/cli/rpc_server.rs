@@ -26,7 +26,7 @@ to this machine alone unless told otherwise.
 Examples:
   autotune rpc-server                              every GPU, or the CPU
   autotune rpc-server --host 192.168.1.5           to a network you trust
-  autotune rpc-server --device CPU --threads 8     the CPU although there is a GPU
+  autotune rpc-server --device CPU --threads 8     the CPU, GPU or not
   autotune bench -m m.gguf --rpc 192.168.1.5:50052 on the other machine
 
 Exit codes: 2 wrong usage, 4 no CPU variant can be used, 5 other failure.")]
