@@ -1,0 +1,1 @@
+//! Every check on machines made of facts.
