@@ -92,8 +92,8 @@ fn identity() -> Identity {
 }
 
 fn machine() -> Machine {
-    let mut machine = Machine::default();
-    machine.captured_at = "2026-01-02T03:04:05Z".to_owned();
+    let mut machine =
+        Machine { captured_at: "2026-01-02T03:04:05Z".to_owned(), ..Machine::default() };
     machine.os.architecture = Some("x86_64".to_owned());
     machine.cpu.vendor = Some("GenuineIntel".to_owned());
     machine.cpu.cores = Some(8);
