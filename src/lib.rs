@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod bench;
 pub mod cli;
 pub mod detect;
+pub mod doctor;
 pub mod export;
 pub mod gguf;
 pub mod knob;

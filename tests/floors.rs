@@ -24,13 +24,14 @@ const FLOORS: &[(&str, u8)] = &[
     ("measure", 4),
     ("bench", 4),
     ("sweep", 5),
+    ("doctor", 5),
     ("cli", 6),
 ];
 
 /// Modules that must not know which engine answers them.
 const ENGINE_BLIND: &[&str] = &[
     "stats", "gguf", "model", "knob", "plan", "search", "analysis", "store", "render", "export",
-    "measure", "bench", "sweep",
+    "measure", "bench", "sweep", "doctor",
 ];
 
 /// Folders of the engine package that may hold unsafe code.

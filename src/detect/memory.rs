@@ -37,6 +37,7 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Memory {
         channels: None,
         speed_mt_per_s: None,
         kind: None,
+        ..Memory::default()
     }
 }
 

@@ -11,6 +11,7 @@ mod cache;
 pub mod ceiling;
 mod cgroup;
 mod clock;
+mod condition;
 mod container;
 mod cpu;
 mod drm;
@@ -48,6 +49,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 pub use backends::add_devices;
+pub use condition::condition;
 pub use gpu::Card;
 pub use host::{Host, Unread};
 pub use live::{Live, live};

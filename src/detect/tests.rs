@@ -2,6 +2,7 @@
 
 mod hostile;
 mod shapes;
+mod state;
 mod world;
 
 use std::collections::BTreeMap;

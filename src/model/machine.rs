@@ -264,6 +264,30 @@ pub struct Memory {
     pub speed_mt_per_s: Option<u32>,
     /// For example `DDR5`.
     pub kind: Option<String>,
+    /// Transfers per second that the slowest module is made for, in millions.
+    pub rated_speed_mt_per_s: Option<u32>,
+    /// Places for modules, filled or not.
+    pub slots: Option<u32>,
+    /// The modules that are plugged in.
+    pub modules: Vec<MemoryModule>,
+}
+
+/// A memory module, in the firmware's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryModule {
+    /// The slot as it is printed on the board, for example `DIMM_A1`.
+    pub locator: Option<String>,
+    /// The bank, for example `P0 CHANNEL A`.
+    pub bank: Option<String>,
+    /// Its size.
+    pub size_bytes: Option<Bytes>,
+    /// For example `DDR5`.
+    pub kind: Option<String>,
+    /// Transfers per second that it is made for, in millions.
+    pub rated_mt_per_s: Option<u32>,
+    /// Transfers per second that it runs at, in millions.
+    pub speed_mt_per_s: Option<u32>,
 }
 
 /// A pool of reserved huge pages.

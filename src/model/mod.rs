@@ -5,6 +5,7 @@
 
 mod card;
 mod ceilings;
+mod condition;
 mod cpu_list;
 mod diagnosis;
 mod findings;
@@ -16,14 +17,15 @@ mod workload;
 
 pub use card::{ModelCard, TypeShare};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
+pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
-    HugePages, KindName, Limits, Machine, Memory, MigInstance, Node, NodeKind, Numa, Offload,
-    OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind, Switch,
-    Turbo, UnusableIsa,
+    HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
+    Offload, OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind,
+    Switch, Turbo, UnusableIsa,
 };
 pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
