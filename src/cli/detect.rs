@@ -9,7 +9,7 @@ use etcetera::BaseStrategy;
 use super::engine::{self, EngineChoice};
 use super::peaks::{self, Ceilings};
 use super::{Exit, Printer, Stop, Verbosity};
-use crate::detect::{self, Tree};
+use crate::detect::{self, Host, Tree};
 use crate::model::{EngineReport, Machine};
 use crate::render::machine::{self as render, Peaks, Unseen};
 
@@ -28,7 +28,8 @@ Examples:
   autotune detect --ceilings=fresh          the same, measured anew
   autotune detect --backends                which cards the engine can drive
   autotune detect --unseen                  why facts are missing
-  autotune detect --sysroot captured/       another machine
+  autotune detect --capture my.tar.zst      what was read, to give away
+  autotune detect --sysroot my.tar.zst      another machine
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 5 other failure,
 130 interrupted.")]
@@ -39,9 +40,13 @@ pub struct Arguments {
     /// Write to a file instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Look at the files of another machine: a folder with its proc and sys
-    #[arg(long, value_name = "DIR", conflicts_with = "variants")]
+    /// Look at another machine: a capture of it, or a folder with its proc and sys
+    #[arg(long, value_name = "PATH", conflicts_with = "variants")]
     sysroot: Option<PathBuf>,
+    /// Also write what was read to a file (.tar.zst) that --sysroot reads, without serial numbers,
+    /// addresses and names of hosts and people, and print what that file tells
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["variants", "ceilings", "backends"])]
+    capture: Option<PathBuf>,
     /// Try each build variant of the engine's CPU code in a process of its own
     #[arg(long)]
     variants: bool,
@@ -70,9 +75,11 @@ enum Format {
 /// Runs the verb.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let host = host();
-    let mut machine = match &arguments.sysroot {
-        Some(root) => captured(root)?,
-        None => detect::machine(&host),
+    let mut machine = match (&arguments.sysroot, &arguments.capture) {
+        (Some(root), Some(file)) => capture(&tree(root)?, file, printer)?,
+        (Some(root), None) => detect::machine(&tree(root)?),
+        (None, Some(file)) => capture(&host, file, printer)?,
+        (None, None) => detect::machine(&host),
     };
     peaks::complete(&mut machine, &host, printer);
     if let Some(asked) = arguments.ceilings {
@@ -158,12 +165,27 @@ fn host() -> detect::Live {
     }
 }
 
-fn captured(root: &Path) -> Result<Machine, Stop> {
-    let tree = Tree::open(root).map_err(|error| {
-        Stop::usage(format!("cannot read a machine from {}: {error}", root.display()))
-            .hint("it is a folder with copies of /proc and /sys in it")
-    })?;
-    Ok(detect::machine(&tree))
+fn tree(root: &Path) -> Result<Tree, Stop> {
+    Tree::open(root).map_err(|error| {
+        Stop::usage(format!("cannot read a machine from {}: {error}", root.display())).hint(
+            "it is a file that --capture wrote, or a folder with copies of /proc and /sys in it",
+        )
+    })
+}
+
+/// Writes a capture and reads it again, so that what is printed is what others will see.
+fn capture(host: &dyn Host, file: &Path, printer: Printer) -> Result<Machine, Stop> {
+    let failed = |message| Stop { exit: Exit::Failure, message, hint: None };
+    let written = detect::capture::write(host, file).map_err(|error| failed(error.to_string()))?;
+    let (files, bytes) = (written.files, written.bytes);
+    printer.say(format!("wrote {}: {files} files, {bytes} bytes", file.display()));
+    let left = written.left_out;
+    printer.say(format!(
+        "left out: serial numbers, addresses, names of hosts, people and groups; {left} whole files"
+    ));
+    let read = Tree::open(file)
+        .map_err(|error| failed(format!("cannot read {} again: {error}", file.display())))?;
+    Ok(detect::machine(&read))
 }
 
 fn engine_report() -> Result<EngineReport, Stop> {

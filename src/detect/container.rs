@@ -34,7 +34,7 @@ const MOUNTS: &[(&str, &str)] = &[
     (" fuse.lxcfs ", "lxc"),
 ];
 /// What gVisor's own kernel calls itself, at a date when no such kernel was built.
-const GVISOR: &str = "Sun Jan 10 15:06:54 PST 2016";
+pub(super) const GVISOR: &str = "Sun Jan 10 15:06:54 PST 2016";
 
 /// `None` where nothing does.
 pub(super) fn find(host: &dyn Host) -> Option<String> {
@@ -57,6 +57,19 @@ pub(super) fn find(host: &dyn Host) -> Option<String> {
         MOUNTS.iter().find(|(word, _)| text.lines().any(|line| from_outside(line, word)))
     };
     marked.or(named).or_else(mounts).map(|(_, name)| (*name).to_owned())
+}
+
+/// Whether there being such a file is all that it tells.
+pub(super) fn is_mark(path: &str) -> bool {
+    MARKERS.iter().any(|(marker, _)| *marker == path)
+}
+
+/// Lines of mounts that tell of a container, each with the word that does.
+pub(super) fn marks(mounts: &str) -> Vec<(&'static str, &str)> {
+    let lines = mounts.lines();
+    let mark =
+        |line| MOUNTS.iter().find(|(word, _)| from_outside(line, word)).map(|(word, _)| *word);
+    lines.filter_map(|line| Some((mark(line)?, line))).collect()
 }
 
 /// Whether a mount brought something in from the outer system. There, the same paths are mount

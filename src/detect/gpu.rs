@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Gaps, Host, drm};
 use crate::model::{Gpu, GpuSource};
 
@@ -14,7 +16,7 @@ const OF_NVIDIA: &[&str] =
     &["cuda_version", "compute_capability", "throttle_reasons", "persistence", "ecc", "mig"];
 
 /// A card, and why facts of it are missing, by their path below the card.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// What is known.
     pub gpu: Gpu,

@@ -26,7 +26,8 @@ pub(super) fn all(host: &dyn Host) -> Vec<Mount> {
     host.read("/proc/self/mountinfo").unwrap_or_default().lines().filter_map(mount).collect()
 }
 
-fn mount(line: &str) -> Option<Mount> {
+/// One line.
+pub(super) fn mount(line: &str) -> Option<Mount> {
     let (first, second) = line.split_once(" - ")?;
     let first: Vec<&str> = first.split(' ').collect();
     let mut second = second.split(' ');

@@ -8,7 +8,7 @@ use super::{Gaps, Host};
 use crate::model::{Storage, StorageKind};
 
 /// File systems of other machines, or of the machine around this virtual one.
-const NETWORK: &[&str] = &[
+pub(super) const NETWORK: &[&str] = &[
     "nfs",
     "nfs4",
     "cifs",

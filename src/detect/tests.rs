@@ -12,6 +12,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use self::world::{Files, World};
+use super::capture::travels;
 use super::{Tree, live, machine};
 use crate::model::{CpuList, Provenance};
 
@@ -63,6 +64,7 @@ fn every_shape_of_machine_is_seen_as_it_is() {
         let document = serde_json::to_value(machine(&files)).unwrap();
         assert_eq!(from_disk(&files), document, "{shape}: a folder and memory differ");
         differences(&shape, &world.expect, &document, &mut found);
+        travels(&shape, &files, &mut found);
         for path in world.missing.iter().chain(&world.none) {
             let pointer = format!("/{}", path.replace('.', "/"));
             if !matches!(document.pointer(&pointer), Some(value) if value.is_null()) {

@@ -5,8 +5,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
+use tempfile::TempDir;
+
+use super::capture::facts::{self, Facts, Nvidia};
+use super::capture::unpack::unpack;
 use super::host::{list_names, read_text, whole_second};
-use super::{Host, Unread};
+use super::{Card, Host, Unread};
 use crate::model::Provenance;
 
 /// Links that are followed on the way to one file, as many as Linux follows.
@@ -18,17 +22,28 @@ const MOST_LINKS: usize = 40;
 pub struct Tree {
     root: PathBuf,
     model_folder: Option<PathBuf>,
+    /// What a capture tells besides files.
+    facts: Facts,
+    /// Where an archive was unpacked; it goes with the tree.
+    _unpacked: Option<TempDir>,
 }
 
 impl Tree {
-    /// The folder must exist. Links are read as the captured machine would read them: the folder
+    /// The folder, or the archive that a capture is, must exist. Links are read as the captured machine would read them: the folder
     /// is the root, and nothing leads out of it.
     pub fn open(root: &Path) -> std::io::Result<Self> {
-        let root = fs::canonicalize(root)?;
+        let unpacked = if root.is_dir() { None } else { Some(unpack(root)?) };
+        let root = fs::canonicalize(unpacked.as_ref().map_or(root, TempDir::path))?;
         if !root.join("proc").is_dir() && !root.join("sys").is_dir() {
             return Err(std::io::Error::new(ErrorKind::NotFound, "it has neither proc nor sys"));
         }
-        Ok(Self { root, model_folder: None })
+        let mut tree =
+            Self { root, model_folder: None, facts: Facts::default(), _unpacked: unpacked };
+        if let Some(facts) = tree.read(facts::HOST).ok().and_then(|text| Facts::parse(&text)) {
+            tree.model_folder = facts.model_folder();
+            tree.facts = facts;
+        }
+        Ok(tree)
     }
 
     /// Also finds out on what this folder of the captured machine lies.
@@ -80,6 +95,9 @@ fn parts(path: &Path) -> Vec<OsString> {
 
 impl Host for Tree {
     fn read(&self, path: &str) -> Result<String, Unread> {
+        if self.facts.denied.iter().any(|denied| denied == path) {
+            return Err(Unread::Denied(path.to_owned()));
+        }
         let place = self.place(Path::new(path)).ok_or_else(|| Unread::Absent(path.to_owned()))?;
         read_text(&place, path)
     }
@@ -93,7 +111,22 @@ impl Host for Tree {
     }
 
     fn now(&self) -> String {
-        whole_second()
+        self.facts.captured_at().unwrap_or_else(whole_second)
+    }
+
+    fn threads(&self) -> Option<u32> {
+        self.facts.threads()
+    }
+
+    fn architecture(&self) -> Option<String> {
+        self.facts.architecture()
+    }
+
+    fn nvidia(&self) -> Result<Vec<Card>, String> {
+        match self.read(facts::NVIDIA) {
+            Ok(text) => Nvidia::answer(&text),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     fn model_folder(&self) -> Option<PathBuf> {
