@@ -86,13 +86,7 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         peaks::ceilings(asked, &mut machine, &host, printer)?;
     }
     if arguments.variants {
-        match engine_report() {
-            Ok(report) => machine.engine = Some(report),
-            Err(stop) => {
-                printer.say(format!("warning: {}", super::global::one_line(&stop.message)));
-                machine.unseen.insert("engine".to_owned(), stop.message);
-            }
-        }
+        add_variants(&mut machine, printer);
     } else {
         let why = "the engine was not asked; --variants asks it";
         machine.unseen.insert("engine".to_owned(), why.to_owned());
@@ -117,8 +111,22 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     }
 }
 
+/// The engine's CPU variants, each after its self-test.
+pub(super) fn add_variants(machine: &mut Machine, printer: Printer) {
+    match engine_report() {
+        Ok(report) => {
+            machine.engine = Some(report);
+            machine.unseen.remove("engine");
+        }
+        Err(stop) => {
+            printer.say(format!("warning: {}", super::global::one_line(&stop.message)));
+            machine.unseen.insert("engine".to_owned(), stop.message);
+        }
+    }
+}
+
 /// What the engine's backends list, in a process that a broken driver may kill.
-fn add_devices(machine: &mut Machine, printer: Printer) {
+pub(super) fn add_devices(machine: &mut Machine, printer: Printer) {
     let opened = engine::open(&EngineChoice::LlamaCpp);
     let devices = opened
         .and_then(|mut opened| opened.engine.devices().map_err(|failure| no_answer(&failure)));
@@ -152,7 +160,7 @@ fn uncoloured(text: String, format: Format) -> String {
 }
 
 /// This machine, with the folder of models that `synth:` names are written to.
-fn host() -> detect::Live {
+pub(super) fn host() -> detect::Live {
     let folder = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir());
     // The folder may not be there yet; what its nearest parent lies on is what it will lie on.
     let there = folder.and_then(|folder| {
@@ -165,7 +173,7 @@ fn host() -> detect::Live {
     }
 }
 
-fn tree(root: &Path) -> Result<Tree, Stop> {
+pub(super) fn tree(root: &Path) -> Result<Tree, Stop> {
     Tree::open(root).map_err(|error| {
         Stop::usage(format!("cannot read a machine from {}: {error}", root.display())).hint(
             "it is a file that --capture wrote, or a folder with copies of /proc and /sys in it",

@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod config;
 mod detect;
+mod doctor;
 mod engine;
 mod exit;
 mod global;
@@ -35,6 +36,7 @@ pub use global::{Color, Global, Printer, Verbosity};
 #[command(after_help = "\
 Examples:
   autotune detect                                  what this machine is
+  autotune doctor                                  what makes it slow today
   autotune plan --model m.gguf                     what fits, before any run
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
@@ -51,6 +53,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Detect(detect::Arguments),
+    Doctor(doctor::Arguments),
     Plan(Box<plan::Arguments>),
     Sweep(Box<sweep::Arguments>),
     Report(report::Arguments),
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
 fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
     match verb {
         Verb::Detect(arguments) => detect::run(arguments, printer),
+        Verb::Doctor(arguments) => doctor::run(arguments, printer),
         Verb::Bench(arguments) => bench::run(arguments, printer),
         Verb::Completions(arguments) => completions::run(arguments, Cli::command(), printer),
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),

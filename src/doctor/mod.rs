@@ -1,13 +1,14 @@
 //! What costs speed here today: facts of a machine and its state → [`Diagnosis`].
 //!
-//! Judges what others saw and measured. Looks at nothing itself, changes nothing, prints nothing;
-//! trials of a remedy are run elsewhere and handed in.
+//! Judges what others saw and measured; [`Bench`] tries a remedy in seconds. Looks at nothing itself,
+//! changes nothing, prints nothing.
 
 mod check;
 mod figure;
 mod rank;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use autotune_engine::api::Bytes;
 
@@ -20,6 +21,7 @@ use crate::model::{
 use crate::stats::{Change, Separation};
 
 pub use self::check::CHECKS;
+pub use self::trial::{Bench, ThreadTrial, trials};
 
 /// Everything that is known when a machine is judged.
 #[derive(Debug, Clone, Copy)]

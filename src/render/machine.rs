@@ -82,25 +82,27 @@ pub fn text(machine: &Machine, unseen: Unseen, peaks: Peaks) -> String {
 /// Markdown, one table per group.
 #[must_use]
 pub fn markdown(machine: &Machine) -> String {
-    let escape = |text: &str| {
-        text.chars().fold(String::new(), |mut out, c| {
-            if "\\|`*_<>[]&".contains(c) {
-                out.push('\\');
-            }
-            out.push(c);
-            out
-        })
-    };
     let mut out = String::new();
     let groups = groups(machine, Unseen::Listed, Peaks::Every);
     for group in groups.into_iter().filter(|group| !group.rows.is_empty()) {
         let _ = write!(out, "## {}\n\n| fact | value |\n|---|---|\n", group.title);
         for (label, text) in &group.rows {
-            let _ = writeln!(out, "| {} | {} |", escape(label), escape(text));
+            let _ = writeln!(out, "| {} | {} |", markdown_text(label), markdown_text(text));
         }
         out.push('\n');
     }
     out
+}
+
+/// Text that Markdown prints as it is.
+pub(super) fn markdown_text(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if "\\|`*_<>[]&".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    })
 }
 
 fn groups(machine: &Machine, unseen: Unseen, peaks: Peaks) -> Vec<Group> {
@@ -190,7 +192,7 @@ fn columns(text: &str) -> usize {
 }
 
 /// Lines of at most `width` characters, broken at spaces; a longer word is cut.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();

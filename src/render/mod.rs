@@ -4,6 +4,7 @@
 //! reads no file and no clock (that is `cli`). Text from outside (model names, processor strings,
 //! error messages) is escaped wherever it is placed.
 
+pub mod doctor;
 #[cfg(test)]
 mod fixture;
 mod format;

@@ -13,6 +13,7 @@ mod power;
 mod processor;
 mod storage;
 
+pub(super) use self::processor::default_and_wanted;
 use super::{
     Bytes, Check, Condition, Cost, Evidence, Figure, Finding, Machine, StorageKind, Subject,
     Verdict, figure,

@@ -1,7 +1,7 @@
 //! Threads: how many a program takes by default, and how many may run.
 
 use super::{Fault, Look, Rule, Subject, figure, not_applicable, unseen};
-use crate::model::{CoreKind, CpuList, KindName, Machine};
+use crate::model::{Condition, CoreKind, CpuList, KindName, Machine};
 
 pub(super) const CPU_QUOTA: Rule = Rule {
     id: "cpu-quota",
@@ -53,6 +53,31 @@ fn cpu_quota(subject: &Subject<'_>) -> Look {
         Some(_) => fault.remedy("or give the container more processor time").found(),
         None => fault.found(),
     }
+}
+
+/// For each check of this file whose remedy is a thread count: the check, llama.cpp's default, and
+/// the remedy's.
+pub(in crate::doctor) fn default_and_wanted(
+    machine: &Machine,
+    condition: &Condition,
+) -> Vec<(&'static str, u32, u32)> {
+    let (Some(default), Some(usable)) = (machine.fast_cores(), machine.limits.usable_threads)
+    else {
+        return Vec::new();
+    };
+    let mut found = vec![(CPU_QUOTA.id, default, default.min(usable))];
+    let fast = machine.cpu.kinds.iter().find(|kind| kind.name == KindName::Performance);
+    if let Some(fast) = fast
+        && let Some(counted) = counted_by_twos(machine, &fast.cpus)
+    {
+        let wanted = fast.cores.min(usable);
+        found.push((HYBRID_THREADS.id, counted.min(wanted), wanted));
+    }
+    if let Some(cores) = condition.allowed_cores {
+        let default = default.min(usable);
+        found.push((SMT_SIBLINGS.id, default, default.min(cores)));
+    }
+    found
 }
 
 fn threads(count: u32) -> &'static str {
