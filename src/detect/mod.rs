@@ -14,6 +14,7 @@ mod clock;
 mod container;
 mod cpu;
 mod drm;
+mod firmware;
 mod gpu;
 mod host;
 mod hwloc;
@@ -129,6 +130,10 @@ impl Host for Elsewhere {
     fn read(&self, path: &str) -> Result<String, Unread> {
         let why = "hwloc describes another machine".to_owned();
         Err(Unread::Broken { path: path.to_owned(), why })
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        self.read(path).map(String::into_bytes)
     }
 
     fn list(&self, _path: &str) -> Vec<String> {

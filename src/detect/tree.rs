@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use super::host::{list_names, read_text, whole_second};
+use super::host::{list_names, read_plain, read_text, whole_second};
 use super::{Host, Unread};
 use crate::model::Provenance;
 
@@ -82,6 +82,11 @@ impl Host for Tree {
     fn read(&self, path: &str) -> Result<String, Unread> {
         let place = self.place(Path::new(path)).ok_or_else(|| Unread::Absent(path.to_owned()))?;
         read_text(&place, path)
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        let place = self.place(Path::new(path)).ok_or_else(|| Unread::Absent(path.to_owned()))?;
+        read_plain(&place, path)
     }
 
     fn list(&self, path: &str) -> Vec<String> {

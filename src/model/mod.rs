@@ -20,9 +20,9 @@ pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
-    HugePages, KindName, Limits, Machine, Memory, MigInstance, Node, NodeKind, Numa, Offload,
-    OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind, Switch,
-    Turbo, UnusableIsa,
+    HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
+    Offload, OperatingSystem, Pcie, Provenance, Recommendation, SizeClass, Storage, StorageKind,
+    Switch, Turbo, UnusableIsa,
 };
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
