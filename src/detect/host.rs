@@ -21,6 +21,11 @@ pub trait Host {
     /// A whole text file.
     fn read(&self, path: &str) -> Result<String, Unread>;
 
+    /// A whole file that is no text.
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        Err(Unread::Absent(path.to_owned()))
+    }
+
     /// Names in a folder, sorted; none where it cannot be read.
     fn list(&self, path: &str) -> Vec<String>;
 
@@ -132,8 +137,13 @@ pub(super) fn whole_second() -> String {
     Timestamp::from_second(second).expect("now is a date").to_string()
 }
 
-/// A text file whose length is bounded and which is a plain file, so that nothing waits for a pipe.
+/// A text file; what is no UTF-8 in it is replaced.
 pub(super) fn read_text(file: &Path, path: &str) -> Result<String, Unread> {
+    read_plain(file, path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file whose length is bounded and which is a plain file, so that nothing waits for a pipe.
+pub(super) fn read_plain(file: &Path, path: &str) -> Result<Vec<u8>, Unread> {
     let unread = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Unread::Absent(path.to_owned()),
         ErrorKind::PermissionDenied => Unread::Denied(path.to_owned()),
@@ -150,7 +160,7 @@ pub(super) fn read_text(file: &Path, path: &str) -> Result<String, Unread> {
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(broken("it is longer than any file of its kind"));
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 /// Names in a folder, sorted.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::host::{list_names, read_text, whole_second};
+use super::host::{list_names, read_plain, read_text, whole_second};
 use super::{Card, Host, Registers, Topology, Unread, hwloc, nvidia, registers};
 use crate::model::Provenance;
 
@@ -29,6 +29,10 @@ impl Live {
 impl Host for Live {
     fn read(&self, path: &str) -> Result<String, Unread> {
         read_text(Path::new(path), path)
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        read_plain(Path::new(path), path)
     }
 
     fn list(&self, path: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 use autotune_engine::api::Bytes;
 
 use super::host::{line, value};
-use super::{Gaps, Host};
+use super::{Gaps, Host, firmware};
 use crate::model::{HugePages, Memory};
 
 /// What the kernel tells about main memory.
@@ -16,16 +16,12 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Memory {
     });
     let pages = line(host, "/sys/kernel/mm/transparent_hugepage/enabled");
     let pages = gaps.read("memory.transparent_huge_pages", pages);
-    for fact in ["channels", "speed_mt_per_s", "kind"] {
-        let why = "the firmware's table of memory modules is not read by this version";
-        gaps.missing(format!("memory.{fact}"), why);
-    }
     let mut fact = |name: &str, key: &str| {
         let why = format!("/proc/meminfo has no {key}");
         let known = kilobytes(&info, key);
         if info.is_empty() { known } else { gaps.or(&format!("memory.{name}"), known, why) }
     };
-    Memory {
+    let mut memory = Memory {
         total_bytes: fact("total_bytes", "MemTotal"),
         available_bytes: fact("available_bytes", "MemAvailable"),
         swap_total_bytes: fact("swap_total_bytes", "SwapTotal"),
@@ -34,11 +30,10 @@ pub(super) fn find(host: &dyn Host, gaps: &mut Gaps) -> Memory {
             Some(chosen.to_owned())
         }),
         huge_pages: huge_pages(host, "/sys/kernel/mm/hugepages"),
-        channels: None,
-        speed_mt_per_s: None,
-        kind: None,
         ..Memory::default()
-    }
+    };
+    firmware::fill(host, &mut memory, gaps);
+    memory
 }
 
 /// `MemTotal:  16384 kB`; also behind `Node 0 `.

@@ -17,6 +17,7 @@ mod container;
 mod cpu;
 mod cpuid;
 mod drm;
+mod firmware;
 mod gpu;
 mod host;
 mod hwloc;
@@ -133,6 +134,10 @@ impl Host for Elsewhere {
     fn read(&self, path: &str) -> Result<String, Unread> {
         let why = "hwloc describes another machine".to_owned();
         Err(Unread::Broken { path: path.to_owned(), why })
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        self.read(path).map(String::into_bytes)
     }
 
     fn list(&self, _path: &str) -> Vec<String> {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::capture::facts::{self, Facts, Nvidia};
 use super::capture::unpack::unpack;
-use super::host::{list_names, read_text, whole_second};
+use super::host::{list_names, read_plain, read_text, whole_second};
 use super::{Card, Host, Unread};
 use crate::model::Provenance;
 
@@ -100,6 +100,11 @@ impl Host for Tree {
         }
         let place = self.place(Path::new(path)).ok_or_else(|| Unread::Absent(path.to_owned()))?;
         read_text(&place, path)
+    }
+
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        let place = self.place(Path::new(path)).ok_or_else(|| Unread::Absent(path.to_owned()))?;
+        read_plain(&place, path)
     }
 
     fn list(&self, path: &str) -> Vec<String> {

@@ -260,33 +260,33 @@ pub struct Memory {
     pub huge_pages: Vec<HugePages>,
     /// Memory channels in use.
     pub channels: Option<u32>,
-    /// Transfers per second, in millions.
+    /// Transfers per second, in millions, as set up: of the slowest module.
     pub speed_mt_per_s: Option<u32>,
+    /// Transfers per second, in millions, that the slowest module is made for.
+    pub rated_speed_mt_per_s: Option<u32>,
     /// For example `DDR5`.
     pub kind: Option<String>,
-    /// Transfers per second that the slowest module is made for, in millions.
-    pub rated_speed_mt_per_s: Option<u32>,
-    /// Places for modules, filled or not.
+    /// Places for modules, empty ones too.
     pub slots: Option<u32>,
-    /// The modules that are plugged in.
+    /// Modules that are there.
     pub modules: Vec<MemoryModule>,
 }
 
-/// A memory module, in the firmware's words.
+/// One memory module, as the firmware describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemoryModule {
-    /// The slot as it is printed on the board, for example `DIMM_A1`.
+    /// The place's name, for example `DIMM_A1`.
     pub locator: Option<String>,
-    /// The bank, for example `P0 CHANNEL A`.
+    /// The name of its bank, for example `P0 CHANNEL A`.
     pub bank: Option<String>,
     /// Its size.
     pub size_bytes: Option<Bytes>,
     /// For example `DDR5`.
     pub kind: Option<String>,
-    /// Transfers per second that it is made for, in millions.
+    /// Millions of transfers per second that it is made for.
     pub rated_mt_per_s: Option<u32>,
-    /// Transfers per second that it runs at, in millions.
+    /// Millions of transfers per second as set up.
     pub speed_mt_per_s: Option<u32>,
 }
 

@@ -94,8 +94,12 @@ fn rows(finding: &Finding) -> Vec<(&'static str, String)> {
         .map(|seen| ("seen", clean(&format!("{}: {}", seen.source, seen.value))));
     let mut rows: Vec<(&'static str, String)> = evidence.collect();
     rows.push(("costs", clean(&cost(&finding.cost))));
-    let root = if finding.needs_root { " (as root)" } else { "" };
-    rows.extend(finding.remedy.iter().map(|remedy| ("do", clean(&format!("{remedy}{root}")))));
+    rows.extend(finding.remedy.iter().map(|remedy| ("do", clean(remedy))));
+    if finding.needs_root {
+        let several = finding.remedy.len() > 1;
+        let who = if several { "needed by at least one of these" } else { "needed" };
+        rows.push(("root", who.to_owned()));
+    }
     rows
 }
 
@@ -213,7 +217,7 @@ mod tests {
             "12.0 tokens/s as it is, 33.0 with the remedy: 2.75 times as fast [",
             "do     llama-server --threads 1 --threads-batch 1",
             "not measured, and no public figure is known",
-            "(as root)",
+            "root   needed",
             "2 checks: 1 found, 0 fine, 0 without meaning here, 1 not seen",
         ] {
             let flat = printed.split_whitespace().collect::<Vec<_>>().join(" ");
