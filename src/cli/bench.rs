@@ -214,6 +214,7 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
         run_with(arguments, printer, tools)
     } else {
         let machine = crate::detect::machine(&crate::detect::live());
+        super::detect::measurable(&machine)?;
         let resolve = |typed: &str| model::card(typed, printer).map(|card| card.path);
         let surroundings = Surroundings {
             cpu: machine.cpu.model.clone(),

@@ -10,7 +10,7 @@ use super::engine::{self, EngineChoice};
 use super::peaks::{self, Ceilings};
 use super::{Exit, Printer, Stop, Verbosity};
 use crate::detect::{self, Host, Tree};
-use crate::model::{EngineReport, Machine};
+use crate::model::{EngineReport, Machine, Provenance};
 use crate::render::machine::{self as render, Peaks, Unseen};
 
 /// Weight types that a self-test of the engine's variants multiplies: those of the models that
@@ -157,6 +157,16 @@ fn uncoloured(text: String, format: Format) -> String {
         Format::Text => anstream::adapter::strip_str(&text).to_string(),
         Format::Md | Format::Json => text,
     }
+}
+
+/// Refuses to measure a machine that is not the one this program runs on: hwloc's environment can
+/// describe any.
+pub(super) fn measurable(machine: &Machine) -> Result<(), Stop> {
+    if machine.provenance == Provenance::Live {
+        return Ok(());
+    }
+    Err(Stop::usage("hwloc describes another machine, and only this one can be measured")
+        .hint("unset HWLOC_XMLFILE, HWLOC_SYNTHETIC and HWLOC_FSROOT"))
 }
 
 /// This machine, with the folder of models that `synth:` names are written to.

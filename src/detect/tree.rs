@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::capture::facts::{self, Facts, Nvidia};
 use super::capture::unpack::unpack;
 use super::host::{list_names, read_plain, read_text, whole_second};
-use super::{Card, Host, Unread};
+use super::{Card, Host, Registers, Unread, registers};
 use crate::model::Provenance;
 
 /// Links that are followed on the way to one file, as many as Linux follows.
@@ -113,6 +113,10 @@ impl Host for Tree {
 
     fn provenance(&self) -> Provenance {
         Provenance::Captured
+    }
+
+    fn registers(&self) -> Option<Registers> {
+        registers::replayed(&self.read("/cpuid.txt").ok()?)
     }
 
     fn now(&self) -> String {

@@ -19,11 +19,11 @@ const CONFIDENCE: f64 = 0.95;
 /// Ratios nearer to 1 than this are no finding.
 const INDIFFERENCE: f64 = 0.02;
 /// Blocks of one trial at most.
-const MOST_BLOCKS: usize = 6;
+const MOST_BLOCKS: usize = 12;
 /// Fewer say nothing.
-const FEWEST_BLOCKS: usize = 3;
+const FEWEST_BLOCKS: usize = 6;
 /// What one visit should take: several periods of a quota, which last 100 ms.
-const VISIT: Duration = Duration::from_millis(700);
+const VISIT: Duration = Duration::from_millis(300);
 /// Generated tokens of a visit.
 const FEWEST_TOKENS: u32 = 4;
 const MOST_TOKENS: u32 = 512;

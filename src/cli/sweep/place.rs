@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use autotune_engine::api::{Bytes, Clock, Engine, SystemClock};
 use autotune_engine::sim::World;
 
+use crate::cli::detect::measurable;
 use crate::cli::engine::OpenEngine;
 use crate::cli::{Printer, Stop, interrupt, model};
 use crate::detect;
@@ -40,7 +41,9 @@ impl Place {
             (machine, card) = (simulated_machine(world), simulated_model(world, model));
             sensors = Box::new(NoSensors);
         } else {
-            (machine, card) = (detect::machine(&detect::live()), model::card(model, printer)?);
+            machine = detect::machine(&detect::live());
+            measurable(&machine)?;
+            card = model::card(model, printer)?;
             sensors = Box::new(Counters(SystemClock::start()));
             // Only what a loaded backend drives counts as graphics memory.
             match engine.devices() {

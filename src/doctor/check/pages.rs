@@ -36,7 +36,7 @@ fn transparent_huge_pages(subject: &Subject<'_>) -> Look {
     Fault::new(what)
         .shown(HUGE_PAGES, mode)
         .root_remedy(format!("echo always | sudo tee {HUGE_PAGES}"))
-        .remedy("llama-server --no-mmap    # weights in a mapped file get none")
+        .remedy("llama-server --load-mode none    # weights in a mapped file get none")
         .found()
 }
 
