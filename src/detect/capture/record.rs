@@ -47,6 +47,12 @@ impl Host for Recorder<'_> {
         known.clone().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    fn read_bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
+        let mut records = self.records.borrow_mut();
+        let known = records.files.entry(path.to_owned());
+        known.or_insert_with(|| self.host.read_bytes(path)).clone()
+    }
+
     fn list(&self, path: &str) -> Vec<String> {
         let mut records = self.records.borrow_mut();
         let known = records.folders.entry(path.to_owned());

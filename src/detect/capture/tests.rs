@@ -35,8 +35,9 @@ fn travelled(host: &dyn Host) -> Value {
 /// That a machine in memory and its capture are one.
 pub(in crate::detect) fn travels(shape: &str, host: &dyn Host, found: &mut Vec<String>) {
     let (mut before, after) = (document(host), travelled(host));
-    // Servers have names, which stay at home.
-    if before["storage"]["kind"] == "network" {
+    // Servers have names, which stay at home; disks of a cloud are devices like any other.
+    let device = before["storage"]["model_cache_path_device"].as_str().unwrap_or_default();
+    if before["storage"]["kind"] == "network" && device.contains([':', '/']) {
         before["storage"]["model_cache_path_device"] = "server:/export".into();
     }
     for fact in before.as_object().unwrap().keys() {
@@ -188,4 +189,26 @@ fn a_bomb_stops_at_the_limit() {
     encoder.finish().unwrap();
     let error = Tree::open(&file).unwrap_err().to_string();
     assert!(error.contains("more than 256 MiB"), "{error}");
+}
+
+#[test]
+fn a_real_machine_is_known_from_its_capture() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let tree = crate::detect::Tree::open(&folder.join("linux-vm-2c.tar.zst")).unwrap();
+    let machine = crate::detect::machine(&tree);
+    assert_eq!(machine.provenance, Provenance::Captured);
+    assert_eq!(machine.os.hypervisor.as_deref(), Some("kvm"));
+    assert_eq!(machine.os.container.as_deref(), Some("docker"));
+    assert_eq!((machine.cpu.cores, machine.cpu.threads_online), (Some(2), Some(2)));
+    assert_eq!(machine.cpu.isa_level.as_deref(), Some("x86-64-v4"));
+    assert!(machine.cpu.isa.iter().any(|word| word == "amx_int8"));
+    let last = machine.cpu.caches.last().unwrap();
+    assert_eq!((last.level, last.instances, last.shared_by_threads), (3, 1, 2));
+    assert_eq!(machine.limits.cgroup_version, Some(1));
+    assert_eq!(machine.limits.usable_threads, Some(2));
+    assert!(machine.gpus.is_empty());
+    // The processor's own answers came along.
+    let registers = crate::detect::Host::registers(&tree).unwrap();
+    assert_eq!(registers.vendor.as_deref(), Some("GenuineIntel"));
+    assert!(registers.flags.iter().any(|flag| flag == "avx512_vnni"));
 }
