@@ -196,7 +196,7 @@ fn a_real_machine_is_known_from_its_capture() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
     let tree = crate::detect::Tree::open(&folder.join("linux-vm-2c.tar.zst")).unwrap();
     let machine = crate::detect::machine(&tree);
-    assert_eq!(machine.provenance, Provenance::Captured);
+    assert_eq!(machine.provenance, crate::model::Provenance::Captured);
     assert_eq!(machine.os.hypervisor.as_deref(), Some("kvm"));
     assert_eq!(machine.os.container.as_deref(), Some("docker"));
     assert_eq!((machine.cpu.cores, machine.cpu.threads_online), (Some(2), Some(2)));
