@@ -83,7 +83,7 @@ test-full: vulkan
 	    --features vulkan --test devices -- --include-ignored --nocapture vulkan
 
 bench: setup links
-	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth
+	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect
 
 # Wants python3 with pip and venv, for the sources of llama-bench.
 parity: build
