@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use autotune_engine::api::{
-    Clock, ContextSetting, Engine, Failure, GpuLayers, Job, LoadSetting, ProcessSetting, Setting,
-    ThreadSetting, Work,
+    Clock, ContextSetting, Devices, Engine, Failure, GpuLayers, Job, LoadSetting, ProcessSetting,
+    Setting, ThreadSetting, Work,
 };
 
 use super::TrialResult;
@@ -21,7 +21,9 @@ const INDIFFERENCE: f64 = 0.02;
 /// Blocks of one trial at most.
 const MOST_BLOCKS: usize = 12;
 /// Fewer say nothing.
-const FEWEST_BLOCKS: usize = 6;
+const FEWEST_BLOCKS: usize = 3;
+/// A trial that has not that many after this many times its limit is given up.
+const PATIENCE: u32 = 3;
 /// What one visit should take: several periods of a quota, which last 100 ms.
 const VISIT: Duration = Duration::from_millis(300);
 /// Generated tokens of a visit.
@@ -71,20 +73,21 @@ impl Bench<'_> {
         trial: ThreadTrial,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<TrialResult>, Failure> {
-        // Loads the model, and tells how much one visit can do.
-        let first = self.visit(trial.after, FEWEST_TOKENS)?;
-        let tokens = tokens(first);
+        // Loads the model, and tells how much one visit of each side can do: they may differ by a
+        // factor of fifty.
+        let after_tokens = tokens(self.visit(trial.after, FEWEST_TOKENS)?);
         let start = self.clock.now();
+        let before_tokens = tokens(self.visit(trial.before, FEWEST_TOKENS)?);
+        let (slow, fast) = ((trial.before, before_tokens), (trial.after, after_tokens));
         let (mut ratios, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
         while ratios.len() < MOST_BLOCKS {
             let spent = self.clock.now().saturating_sub(start);
-            if !go_on() || (ratios.len() >= FEWEST_BLOCKS && spent > self.limit) {
+            let enough = ratios.len() >= FEWEST_BLOCKS && spent > self.limit;
+            if !go_on() || enough || spent > self.limit * PATIENCE {
                 break;
             }
             let mut block = [0.0; 4];
-            for (time, threads) in
-                block.iter_mut().zip([trial.before, trial.after, trial.after, trial.before])
-            {
+            for (time, (threads, tokens)) in block.iter_mut().zip([slow, fast, fast, slow]) {
                 *time = self.visit(threads, tokens)?;
             }
             let [first, second, third, last] = block;
@@ -118,7 +121,11 @@ impl Bench<'_> {
             model: self.model.clone(),
             setting: Setting {
                 process: ProcessSetting::default(),
-                load: LoadSetting { gpu_layers: GpuLayers::Count(0), ..LoadSetting::default() },
+                load: LoadSetting {
+                    gpu_layers: GpuLayers::Count(0),
+                    devices: Devices::None,
+                    ..LoadSetting::default()
+                },
                 context: ContextSetting { context: 1024, ..ContextSetting::default() },
                 threads: ThreadSetting::of(threads),
             },
