@@ -47,7 +47,8 @@ fn cpu_quota(subject: &Subject<'_>) -> Look {
     let fault = if default > usable {
         fault.remedy(format!("llama-server --threads {usable} --threads-batch {usable}"))
     } else {
-        fault
+        // The public figure is of threads that a quota could not carry at all.
+        fault.unpublished()
     };
     match quota {
         Some(_) => fault.remedy("or give the container more processor time").found(),
