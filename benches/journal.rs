@@ -70,7 +70,7 @@ fn trial() -> Trial {
     Trial {
         schema: Trial::SCHEMA.to_owned(),
         id: 1,
-        purpose: Purpose::Screen,
+        purpose: Purpose::Search,
         block: 0,
         session: 0,
         source: Source::Measured,

@@ -1,22 +1,103 @@
-//! Speed over the levels of one knob, the others at the baseline.
+//! Speed over the levels of one knob, the others as in the best setting.
+
+use autotune_engine::api::Setting;
 
 use super::candidate::rate;
 use super::pace::Paced;
 use crate::knob::{self, ActsOn, Knob};
 use crate::model::{Axis, Curve, CurvePoint, Level, Phase, Plan, Purpose, Trial};
 
-/// One curve per knob of the plan and part of a turn that it acts on, from the screening.
-pub(super) fn curves(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Vec<Curve> {
+/// The name of the curve over tokens that are already in the KV cache.
+const DEPTH: &str = "depth";
+
+/// One curve per knob of the plan and part of a turn that it acts on, and one over the filled
+/// context, from the visits that were made for them.
+pub(super) fn curves(
+    plan: &Plan,
+    trials: &[Trial],
+    paced: &[Paced<'_>],
+    best: &Setting,
+) -> Vec<Curve> {
     let mut curves = Vec::new();
     for axis in &plan.axes {
         for phase in phases(axis) {
-            let points = points(plan, trials, paced, axis, *phase);
-            if points.iter().any(|point| point.tok_per_s.is_some()) {
-                curves.push(Curve { knob: axis.knob.clone(), phase: *phase, points });
-            }
+            let points = axis.levels.iter().filter_map(|level| {
+                let own = |trial: &Trial| is_point(plan, trial, best, axis, level);
+                let known = trials.iter().any(own);
+                let skip = !known && runs_as_baseline(plan, trials, axis, level);
+                (!skip).then(|| point(plan, trials, paced, *phase, level.clone(), own))
+            });
+            keep(&mut curves, &axis.knob, *phase, points.collect());
+        }
+    }
+    let depths = over_depth(trials, best);
+    for phase in [Phase::Prefill, Phase::Decode] {
+        let points = depths.iter().map(|depth| {
+            let own = |trial: &Trial| at_depth(trial, best) == Some(*depth);
+            point(plan, trials, paced, phase, Level::Count(*depth), own)
+        });
+        let points: Vec<CurvePoint> = points.collect();
+        if points.len() > 1 {
+            keep(&mut curves, DEPTH, phase, points);
         }
     }
     curves
+}
+
+fn keep(curves: &mut Vec<Curve>, knob: &str, phase: Phase, mut points: Vec<CurvePoint>) {
+    if !points.iter().any(|point| point.tok_per_s.is_some()) {
+        return;
+    }
+    let first = points.first().map(|point| (point.level.clone(), point.tok_per_s));
+    let Some((first_level, first_rate)) = first else { return };
+    for point in &mut points {
+        point.speedup = point.tok_per_s.zip(first_rate).map(|(own, first)| own.value / first.value);
+        let ratio = ratio(&first_level, &point.level).filter(|_| knob.starts_with("threads"));
+        point.efficiency = point.speedup.zip(ratio).map(|(speedup, ratio)| speedup / ratio);
+    }
+    curves.push(Curve { knob: knob.to_owned(), phase, points });
+}
+
+fn point(
+    plan: &Plan,
+    trials: &[Trial],
+    paced: &[Paced<'_>],
+    phase: Phase,
+    level: Level,
+    own: impl Fn(&Trial) -> bool,
+) -> CurvePoint {
+    let visits: Vec<Paced<'_>> = paced.iter().filter(|one| own(one.trial)).copied().collect();
+    CurvePoint {
+        level,
+        tok_per_s: rate(&visits, phase.into(), plan.protocol.confidence),
+        speedup: None,
+        efficiency: None,
+        evidence: trials.iter().filter(|trial| own(trial)).map(|trial| trial.id).collect(),
+    }
+}
+
+/// Whether a trial is a visit to the best setting with one knob at a level. The two thread counts
+/// were turned together, because each acts on one part of a turn.
+fn is_point(plan: &Plan, trial: &Trial, best: &Setting, axis: &Axis, level: &Level) -> bool {
+    if trial.purpose != Purpose::Curve || trial.work.depth != plan.protocol.slice.depth {
+        return false;
+    }
+    let Ok(knob) = knob::named(&axis.knob) else { return false };
+    let threads = |name: &str| name.starts_with("threads");
+    let alike = |name: &str| name == axis.knob || threads(name) && threads(&axis.knob);
+    knob.read(&trial.asked) == *level
+        && knob::changed(best, &trial.asked).iter().all(|(knob, _, _)| alike(knob.name()))
+}
+
+fn at_depth(trial: &Trial, best: &Setting) -> Option<u32> {
+    (trial.purpose == Purpose::Curve && trial.asked == *best).then_some(trial.work.depth)
+}
+
+fn over_depth(trials: &[Trial], best: &Setting) -> Vec<u32> {
+    let mut depths: Vec<u32> = trials.iter().filter_map(|trial| at_depth(trial, best)).collect();
+    depths.sort_unstable();
+    depths.dedup();
+    depths
 }
 
 fn phases(axis: &Axis) -> &'static [Phase] {
@@ -26,39 +107,6 @@ fn phases(axis: &Axis) -> &'static [Phase] {
         Ok(ActsOn::Both) => &[Phase::Prefill, Phase::Decode],
         Err(_) => &[],
     }
-}
-
-fn points(
-    plan: &Plan,
-    trials: &[Trial],
-    paced: &[Paced<'_>],
-    axis: &Axis,
-    phase: Phase,
-) -> Vec<CurvePoint> {
-    let mut points: Vec<CurvePoint> = Vec::new();
-    for level in &axis.levels {
-        let Some(setting) = knob::apply(axis, &plan.baseline, level) else { continue };
-        let own = |trial: &Trial| trial.purpose == Purpose::Screen && trial.asked == setting;
-        if !trials.iter().any(own) && runs_as_baseline(plan, trials, axis, level) {
-            continue;
-        }
-        let visits: Vec<Paced<'_>> = paced.iter().filter(|one| own(one.trial)).copied().collect();
-        let tok_per_s = rate(&visits, phase.into(), plan.protocol.confidence);
-        let first = points.first().map_or(Some((level, tok_per_s)), |first: &CurvePoint| {
-            Some((&first.level, first.tok_per_s))
-        });
-        let speedup = first.and_then(|(_, first)| Some(tok_per_s?.value / first?.value));
-        let threads = axis.knob.starts_with("threads");
-        let ratio = first.and_then(|(first, _)| ratio(first, level)).filter(|_| threads);
-        points.push(CurvePoint {
-            level: level.clone(),
-            tok_per_s,
-            speedup,
-            efficiency: speedup.zip(ratio).map(|(speedup, ratio)| speedup / ratio),
-            evidence: trials.iter().filter(|trial| own(trial)).map(|trial| trial.id).collect(),
-        });
-    }
-    points
 }
 
 /// Whether the baseline turned out to run with this level, as `auto` does with what it stands for:

@@ -5,6 +5,8 @@ use super::verdict::frozen;
 use crate::model::{Plan, Purpose, Source, Trial, Verdict};
 use crate::stats::{lag_one_autocorrelation, median, rank_trend, robust_spread};
 
+/// Visits of the baseline to itself from which on they alone say how loud the machine is.
+const FITNESS_VISITS: usize = 6;
 /// Baseline visits from which on a drift is looked for.
 const DRIFT_VISITS: usize = 8;
 /// Probability of as much drift by chance below which it is told.
@@ -18,10 +20,14 @@ const DEPENDENT: f64 = 0.3;
 const TRIAL_CAVEATS: usize = 5;
 
 /// The relative standard deviation of one comparison of the baseline with itself: that of the
-/// differences between one visit and the next of the same session, by the plain and by the robust
+/// differences between one visit and the next of the same session, of those made for it where
+/// there are enough, by the plain and by the robust
 /// estimate, whichever is larger. `None` below 3 visits.
 pub(super) fn noise(plan: &Plan, paced: &[Paced<'_>]) -> Option<f64> {
-    let visits = baseline(plan, paced);
+    let fitness = |one: &&Paced<'_>| one.trial.purpose == Purpose::Fitness;
+    let own: Vec<Paced<'_>> = paced.iter().filter(fitness).copied().collect();
+    let visits = Some(baseline(plan, &own)).filter(|visits| visits.len() >= FITNESS_VISITS);
+    let visits = visits.unwrap_or_else(|| baseline(plan, paced));
     if visits.len() < 3 {
         return None;
     }

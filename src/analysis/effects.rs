@@ -5,12 +5,18 @@ use autotune_engine::api::Setting;
 use super::pace::{Paced, Part, log_speeds, pairs};
 use crate::knob;
 use crate::model::{Axis, Effect, Plan, Purpose};
-use crate::stats::paired_change;
+use crate::stats::{Change, paired_change};
 
-/// Each knob that differs, with what it does alone: from blocks of the screening that hold the
-/// baseline and the setting that differs in this knob only. Largest step first.
+/// Each knob that differs: what it does alone, what is lost without it, and what it and those
+/// before it do together; from the blocks of the ablation. The largest step alone comes first.
+///
+/// Where only one knob differs, the confirmation is its measurement.
 pub(super) fn effects(plan: &Plan, paced: &[Paced<'_>], best: &Setting) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = knob::changed(&plan.baseline, best)
+    let changed = knob::changed(&plan.baseline, best);
+    let single = changed.len() == 1;
+    let purpose = if single { Purpose::Confirm } else { Purpose::Ablation };
+    let measured = |from: &Setting, to: &Setting| measured(plan, paced, purpose, from, to);
+    let mut steps: Vec<(Axis, Effect)> = changed
         .into_iter()
         .map(|(knob, from, to)| {
             let axis = Axis {
@@ -19,14 +25,49 @@ pub(super) fn effects(plan: &Plan, paced: &[Paced<'_>], best: &Setting) -> Vec<E
                 levels: vec![from.clone(), to.clone()],
             };
             let alone = knob::apply(&axis, &plan.baseline, &to);
-            let pairs = alone.map(|alone| pairs(paced, Purpose::Screen, &plan.baseline, &alone));
-            let (ratios, evidence) = log_speeds(&pairs.unwrap_or_default(), Part::Turn);
-            let protocol = &plan.protocol;
-            let alone = paired_change(&ratios, protocol.confidence, protocol.indifference);
-            Effect { knob: axis.knob, from, to, alone, evidence }
+            let without = knob::apply(&axis, best, &from).filter(|_| !single);
+            let alone = alone.map(|it| measured(&plan.baseline, &it)).unwrap_or_default();
+            let without = without.map(|it| measured(&it, best)).unwrap_or_default();
+            let mut evidence = [alone.1, without.1].concat();
+            evidence.sort_unstable();
+            evidence.dedup();
+            let effect = Effect {
+                knob: axis.knob.clone(),
+                from,
+                to,
+                alone: alone.0,
+                withdrawn: without.0,
+                cumulative: None,
+                evidence,
+            };
+            (axis, effect)
         })
         .collect();
     let ratio = |effect: &Effect| effect.alone.map_or(0.0, |change| change.speed_ratio.value);
-    effects.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)));
-    effects
+    steps.sort_by(|a, b| ratio(&b.1).total_cmp(&ratio(&a.1)));
+    let mut here = plan.baseline.clone();
+    for (axis, effect) in &mut steps {
+        let Some(next) = knob::apply(axis, &here, &axis.levels[1]) else { continue };
+        here = next;
+        let (cumulative, evidence) = measured(&plan.baseline, &here);
+        effect.cumulative = cumulative;
+        effect.evidence.extend(evidence);
+        effect.evidence.sort_unstable();
+        effect.evidence.dedup();
+    }
+    steps.into_iter().map(|(_, effect)| effect).collect()
+}
+
+/// How much faster one setting is than another, from the blocks that hold both.
+fn measured(
+    plan: &Plan,
+    paced: &[Paced<'_>],
+    purpose: Purpose,
+    from: &Setting,
+    to: &Setting,
+) -> (Option<Change>, Vec<u32>) {
+    let pairs = pairs(paced, purpose, from, to);
+    let (ratios, evidence) = log_speeds(&pairs, Part::Turn);
+    let protocol = &plan.protocol;
+    (paired_change(&ratios, protocol.confidence, protocol.indifference), evidence)
 }

@@ -10,7 +10,8 @@ use autotune_engine::sim::{Simulator, World};
 
 use crate::knob;
 use crate::model::{
-    Axis, Level, ModelCard, Outcome, Plan, Protocol, Purpose, Scope, Source, Trial, Workload,
+    Axis, Level, ModelCard, Outcome, Plan, Protocol, Purpose, Scope, Source, Strategy, Trial,
+    Workload,
 };
 
 pub(super) const QUIET: &str = include_str!("../../tests/worlds/quiet-8c.toml");
@@ -79,8 +80,20 @@ impl Sweep {
                     if setting == baseline {
                         continue;
                     }
-                    self.pair(Purpose::Screen, block, &setting);
+                    self.pair(Purpose::Search, block, &setting);
                     block += 1;
+                }
+            }
+        }
+    }
+
+    /// Every level of every knob around a setting, in rounds.
+    pub(super) fn curve(&mut self, best: &Setting, rounds: u32) {
+        for block in 0..rounds {
+            for axis in self.plan.axes.clone() {
+                for level in &axis.levels {
+                    let setting = knob::apply(&axis, best, level).unwrap();
+                    self.visit(Purpose::Curve, block, &setting);
                 }
             }
         }
@@ -147,16 +160,25 @@ fn plan(simulator: &mut Simulator) -> Plan {
                 delay_ms: 0,
                 seed: 1,
             },
-            screen_blocks: 1,
+            strategy: Strategy::Auto,
+            record_grid: 0,
+            fitness_pairs: 3,
             finalists: 4,
             finalist_blocks: 3,
+            certify_blocks: 9,
+            certify_within: 0.02,
             confirm_pairs: [8, 16],
+            soak_ms: 0,
+            curve_share: 0.25,
+            audit: 0,
+            target: None,
             indifference: 0.01,
             confidence: 0.95,
             budget_ms: None,
             max_trials: None,
             calibration: None,
         },
+        prior: None,
         seed: 1,
     }
 }

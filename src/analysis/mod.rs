@@ -5,6 +5,7 @@
 //! was run and when is left to `search`, how it is shown to `render`.
 
 mod candidate;
+mod claims;
 mod curves;
 mod doubts;
 mod effects;
@@ -21,16 +22,27 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
     let paced = paced(plan, trials);
     let verdict = verdict::verdict(plan, trials, &paced);
     let best = verdict::best(plan, trials, &verdict);
+    let tied_with = verdict::tied_with(plan, trials, &paced, &best);
+    let candidate = |setting| candidate::candidate(plan, &paced, setting);
+    let winner = candidate(&best);
     let measured = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
     let failed = |trial: &&Trial| matches!(trial.outcome, Outcome::Failed(_));
     let here = |trial: &&Trial| trial.source == Source::Measured;
     Findings {
         schema: Findings::SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        baseline: candidate::candidate(plan, &paced, &plan.baseline),
-        best: candidate::candidate(plan, &paced, &best),
-        tied_with: verdict::tied_with(plan, trials, &paced, &best),
-        curves: curves::curves(plan, trials, &paced),
+        baseline: candidate(&plan.baseline),
+        claims: claims::claims(plan, trials, &paced, &winner),
+        fitness: claims::fitness(plan, &paced),
+        soak: claims::soak(trials, &paced),
+        looked_at: looked_at(plan, trials),
+        space: plan
+            .axes
+            .iter()
+            .fold(1_u64, |space, it| space.saturating_mul(it.levels.len() as u64)),
+        best: winner,
+        tied_with,
+        curves: curves::curves(plan, trials, &paced, &best),
         effects: effects::effects(plan, &paced, &best),
         failures: failures::failures(trials),
         trials_measured: number(trials.iter().filter(here).filter(measured)),
@@ -51,6 +63,16 @@ fn memory_error(trials: &[Trial]) -> Option<f64> {
         measured.filter_map(|trial| trial.outcome.memory_error()).map(f64::abs).collect();
     errors.sort_by(f64::total_cmp);
     errors.get(errors.len() / 2).copied()
+}
+
+/// Different settings besides the baseline that were run.
+fn looked_at(plan: &Plan, trials: &[Trial]) -> u32 {
+    let ran = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
+    let mut settings: Vec<_> = trials.iter().filter(ran).map(|trial| &trial.asked).collect();
+    settings.sort_unstable();
+    settings.dedup();
+    settings.retain(|setting| **setting != plan.baseline);
+    u32::try_from(settings.len()).unwrap_or(u32::MAX)
 }
 
 fn number<'a>(trials: impl Iterator<Item = &'a Trial>) -> u32 {

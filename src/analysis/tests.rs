@@ -22,6 +22,7 @@ fn quiet() -> Sweep {
     sweep.pairs(Purpose::Finalist, &winner, 4);
     sweep.pairs(Purpose::Finalist, &other, 4);
     sweep.pairs(Purpose::Confirm, &winner, 8);
+    sweep.curve(&winner, 3);
     sweep
 }
 
@@ -67,7 +68,7 @@ fn the_step_of_the_right_knob_is_named() {
     let [effect] = &found.effects[..] else { panic!("{:?}", found.effects) };
     assert_eq!((effect.knob.as_str(), &effect.to), ("threads", &Level::Count(4)));
     assert_eq!(effect.alone.unwrap().separation, Separation::Faster);
-    assert_eq!(effect.evidence.len(), 6);
+    assert_eq!(effect.evidence.len(), 16, "one change: the confirmation measures it");
 }
 
 #[test]
@@ -92,7 +93,8 @@ fn curves_hold_every_level_with_speed_up_and_efficiency() {
 #[test]
 fn a_level_that_fails_stays_on_its_curve_without_a_number() {
     let mut sweep = Sweep::new(CRASHING, 1);
-    sweep.screen(2);
+    let baseline = sweep.plan.baseline.clone();
+    sweep.curve(&baseline, 2);
     let found = judge(&sweep);
     let curve = found.curves.iter().find(|curve| curve.knob == "ubatch").unwrap();
     let broken = &curve.points[2];
@@ -310,7 +312,7 @@ proptest! {
         purposes in proptest::collection::vec(0_usize..4, 200),
     ) {
         let mut sweep = quiet();
-        let all = [Purpose::Screen, Purpose::Combine, Purpose::Finalist, Purpose::Confirm];
+        let all = [Purpose::Search, Purpose::Ablation, Purpose::Finalist, Purpose::Confirm];
         for (trial, purpose) in sweep.trials.iter_mut().zip(&purposes) {
             // Half of the journals are shuffled across purposes too.
             if purposes[0] > 1 {

@@ -5,7 +5,7 @@ use autotune_engine::api::Setting;
 use super::curves::runs_as_baseline;
 use super::pace::{Paced, Part, log_speeds, pairs};
 use crate::knob;
-use crate::model::{Outcome, Plan, Purpose, Trial, Verdict};
+use crate::model::{Axis, Level, Outcome, Plan, Purpose, Trial, Verdict};
 use crate::stats::{Change, Separation, median, paired_change};
 
 /// The verdict, from the pairs of the confirmation alone.
@@ -68,14 +68,15 @@ pub(super) fn tied_with(
     paced: &[Paced<'_>],
     best: &Setting,
 ) -> Vec<Setting> {
-    let late = |trial: &&Trial| matches!(trial.purpose, Purpose::Finalist | Purpose::Confirm);
+    let races = [Purpose::Finalist, Purpose::Certify, Purpose::Confirm];
+    let late = |trial: &&Trial| races.contains(&trial.purpose);
     let mut tied: Vec<Setting> = Vec::new();
     for trial in trials.iter().filter(late) {
         let other = &trial.asked;
         let known = other == best || *other == plan.baseline || tied.contains(other);
         // The confirmation has the last word where there is one.
         let last = |purpose| Some(pairs(paced, purpose, best, other)).filter(|all| !all.is_empty());
-        let Some(pairs) = last(Purpose::Confirm).or_else(|| last(Purpose::Finalist)) else {
+        let Some(pairs) = races.into_iter().rev().find_map(last) else {
             continue;
         };
         let change = change(plan, &log_speeds(&pairs, Part::Turn).0);
@@ -115,13 +116,17 @@ fn fall<'a>(trials: &'a [Trial], winner: &Setting) -> Option<&'a Trial> {
 /// Whether something beat the baseline in the last phase that was reached. The finals have enough
 /// blocks to ask for an interval; before them a median above the zone of indifference is a hope.
 fn looked_better(plan: &Plan, paced: &[Paced<'_>]) -> bool {
-    let Some(reached) = paced.iter().map(|one| one.trial.purpose).max() else { return false };
+    let searching = |purpose: &Purpose| {
+        matches!(purpose, Purpose::Search | Purpose::Finalist | Purpose::Certify)
+    };
+    let reached = paced.iter().map(|one| one.trial.purpose).filter(searching).max();
+    let Some(reached) = reached else { return false };
     let zone = plan.protocol.indifference.ln_1p();
     let last = paced.iter().map(|one| one.trial).filter(|trial| trial.purpose == reached);
     last.filter(|trial| trial.asked != plan.baseline).any(|trial| {
         let pairs = pairs(paced, reached, &plan.baseline, &trial.asked);
         let (ratios, _) = log_speeds(&pairs, Part::Turn);
-        if reached == Purpose::Finalist {
+        if reached > Purpose::Search {
             change(plan, &ratios).is_some_and(|it| it.separation == Separation::Faster)
         } else {
             median(&ratios).is_some_and(|gain| gain > zone)
@@ -129,7 +134,8 @@ fn looked_better(plan: &Plan, paced: &[Paced<'_>]) -> bool {
     })
 }
 
-/// The levels besides the baseline's that the screening did not come to, and all of them. One that
+/// The levels besides the baseline's that no setting held that was looked at, and all of them. One
+/// that
 /// the baseline turned out to run with, or that needs the memory of one that lacked it, is not
 /// missing.
 fn untried(plan: &Plan, trials: &[Trial]) -> [usize; 2] {
@@ -142,6 +148,7 @@ fn untried(plan: &Plan, trials: &[Trial]) -> [usize; 2] {
             };
             let answers = |trial: &Trial| {
                 trial.asked == setting
+                    || searched(trial) && holds(trial, axis, level)
                     || trial.outcome.kind() == "out-of-memory"
                         && knob::at_least_as_large(&setting, &trial.asked)
             };
@@ -151,4 +158,12 @@ fn untried(plan: &Plan, trials: &[Trial]) -> [usize; 2] {
         }
     }
     [untried, all]
+}
+
+fn searched(trial: &Trial) -> bool {
+    matches!(trial.outcome, Outcome::Measured(_) | Outcome::Failed(_))
+}
+
+fn holds(trial: &Trial, axis: &Axis, level: &Level) -> bool {
+    knob::named(&axis.knob).is_ok_and(|knob| knob.read(&trial.asked) == *level)
 }

@@ -91,10 +91,15 @@ impl<'a> Display<'a> {
 
 fn heading(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::Screen => "screening: every level of every knob, against the default",
-        Purpose::Combine => "combining the best levels",
+        Purpose::Fitness => "comparing the default with itself: what this machine resolves",
+        Purpose::Search => "searching: one look at each setting, the default in between",
         Purpose::Finalist => "comparing the best few in rounds",
+        Purpose::Certify => "racing the last few until none can be much better",
         Purpose::Confirm => "confirming the winner against the default in pairs",
+        Purpose::Soak => "running the winner for minutes on end",
+        Purpose::Ablation => "taking the winner apart, one change at a time",
+        Purpose::Curve => "measuring curves around the best setting",
+        Purpose::Audit => "looking at settings by chance to judge the search",
     }
 }
 

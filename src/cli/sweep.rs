@@ -25,7 +25,7 @@ use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
 use crate::measure::{calibrate, first_deadline};
-use crate::model::{Findings, Machine, Plan, Trial, Workload};
+use crate::model::{Findings, Machine, Plan, Strategy, Trial, Workload};
 use crate::plan::{self, Limits, Wish};
 use crate::render;
 use crate::search::Reason;
@@ -39,11 +39,13 @@ use wanted::Wanted;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
-What happens: the default setting (what llama-server would run here) and each
-knob's levels are visited in interleaved rounds, the best of them combined,
-the best few compared again, and the winner confirmed against the default in
-pairs. Every visit is in trials.jsonl before the next one begins, so a sweep
-can be stopped at any time and continued with --resume.
+What happens: the default setting (what llama-server would run here) is
+compared with itself to learn what this machine resolves. Settings are looked
+at once each, a model of their time proposing the next one; the best few are
+compared in rounds, and the winner is confirmed against the default in pairs.
+Then it is taken apart: what each change does, and curves around it. Every
+visit is in trials.jsonl before the next one begins, so a sweep can be stopped
+at any time and continued with --resume.
 
 Examples:
   autotune sweep --model m.gguf                          chat, 15 minutes
@@ -71,6 +73,22 @@ pub struct Arguments {
     /// Time the sweep may take, from 1m up
     #[arg(short, long, value_name = "TIME", default_value = "15m")]
     budget: String,
+    /// Who proposes the settings to look at
+    #[arg(long, value_enum, default_value_t = Typed::Auto)]
+    strategy: Typed,
+    /// With --strategy grid: visit every setting of the space five times, in random order and
+    /// with nothing left out; a recording, to be played back by --engine replay:DIR
+    #[arg(long)]
+    full: bool,
+    /// Stop searching when this speed-up is in reach, and confirm it
+    #[arg(long, value_name = "PERCENT")]
+    target: Option<String>,
+    /// Measure no curves around the winner
+    #[arg(long)]
+    no_curves: bool,
+    /// Look at so many settings by chance afterwards, to judge the search
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    audit: u32,
     /// Trials the sweep may run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
@@ -88,7 +106,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Continue a stopped sweep with the plan that it has
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "fix", "grid", "context", "seed", "dry_run"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "strategy", "full", "target", "no_curves", "audit", "knobs", "fix", "grid", "context", "seed", "dry_run"])]
     resume: Option<PathBuf>,
     /// Seed of every random order
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -122,6 +140,44 @@ enum Format {
     Text,
     /// One document
     Json,
+}
+
+/// `--strategy`, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Typed {
+    /// A Gaussian process, by expected improvement per second
+    Auto,
+    /// Every setting of the space
+    Grid,
+    /// Settings by chance
+    Random,
+    /// One knob after the other, from the best so far
+    Coordinate,
+    /// A tree-structured Parzen estimator
+    Tpe,
+}
+
+impl From<Typed> for Strategy {
+    fn from(typed: Typed) -> Self {
+        match typed {
+            Typed::Auto => Self::Auto,
+            Typed::Grid => Self::Grid,
+            Typed::Random => Self::Random,
+            Typed::Coordinate => Self::Coordinate,
+            Typed::Tpe => Self::Tpe,
+        }
+    }
+}
+
+/// Visits to each setting of a recorded grid.
+const RECORDED: u32 = 5;
+
+/// `30%` or `30` as 0.3.
+fn percentage(typed: &str) -> Result<f64, Stop> {
+    let number = typed.trim().trim_end_matches('%').trim().parse::<f64>();
+    number.ok().filter(|it| *it > 0.0 && *it <= 10_000.0).map(|it| it / 100.0).ok_or_else(|| {
+        Stop::usage(format!("--target: `{typed}` is not a speed-up")).hint("write it like 30%")
+    })
 }
 
 /// Arguments with their meaning.
@@ -181,7 +237,17 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
         workload.context = context;
     }
     let knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
-    let limits = Limits { budget: Some(budget), max_trials: arguments.max_trials };
+    if arguments.full && arguments.strategy != Typed::Grid {
+        return Err(Stop::usage("--full records a grid, so it needs --strategy grid"));
+    }
+    let limits = Limits {
+        strategy: arguments.strategy.into(),
+        record_grid: if arguments.full { RECORDED } else { 0 },
+        curves: !arguments.no_curves && !arguments.full,
+        audit: arguments.audit,
+        target: arguments.target.as_deref().map(percentage).transpose()?,
+        ..Limits::of(Some(budget), arguments.max_trials)
+    };
     Ok(Resolved { workload, knobs, limits })
 }
 
@@ -329,6 +395,7 @@ fn planned(
         fixed: fixed.clone(),
         calibration,
         limits: resolved.limits,
+        prior: plan::prior(&card, &place.machine),
         seed: arguments.seed,
         created_at: now(),
         command: typed_command(),

@@ -21,7 +21,7 @@ pub struct Findings {
     pub tied_with: Vec<Setting>,
     /// What may be said about best against baseline.
     pub verdict: Verdict,
-    /// Speed over the levels of one knob, the others at the baseline.
+    /// Speed over the levels of one knob, the others as in the best setting.
     pub curves: Vec<Curve>,
     /// The way from baseline to best, one knob at a time, largest step first.
     pub effects: Vec<Effect>,
@@ -33,6 +33,21 @@ pub struct Findings {
     pub trials_failed: u32,
     /// Trials taken from an earlier sweep.
     pub trials_cached: u32,
+    /// Different settings that the search looked at, and those of its space.
+    #[serde(default)]
+    pub looked_at: u32,
+    /// Different settings of the space.
+    #[serde(default)]
+    pub space: u64,
+    /// What this machine resolves; `None` where the baseline was hardly ever run.
+    #[serde(default)]
+    pub fitness: Option<Fitness>,
+    /// What may be claimed besides the gain.
+    #[serde(default)]
+    pub claims: Claims,
+    /// The winner for minutes on end; `None`: no soak.
+    #[serde(default)]
+    pub soak: Option<SoakFinding>,
     /// Relative standard deviation of one paired comparison of the baseline with itself in time
     /// (0.02 = 2 %): what this machine resolves. `None` with fewer than 3 baseline trials.
     pub noise: Option<f64>,
@@ -148,10 +163,139 @@ pub struct Effect {
     pub from: Level,
     /// Its level in the best setting.
     pub to: Level,
-    /// What the step alone does to whole turns, from trials that differ in this knob only;
-    /// `None` where there are none.
+    /// What the step alone does to whole turns, seen from the baseline; `None` where it was not
+    /// measured.
     pub alone: Option<Change>,
+    /// How much faster the best setting is than the same without this step.
+    #[serde(default)]
+    pub withdrawn: Option<Change>,
+    /// What this step and those before it do together, seen from the baseline.
+    #[serde(default)]
+    pub cumulative: Option<Change>,
     /// Trials behind it.
+    pub evidence: Vec<u32>,
+}
+
+/// Claims about the recommended setting, each only where it was earned.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// By statistics, among the last few settings of the search.
+    pub among_finalists: Option<AmongFinalists>,
+    /// By physics, over all settings of these knobs.
+    pub ceiling: Option<CeilingClaim>,
+    /// By chance, over the declared space.
+    pub space: Option<AuditClaim>,
+}
+
+/// None of the finalists is much faster than the one that leads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AmongFinalists {
+    /// The one that leads.
+    pub setting: Setting,
+    /// No other one is faster by more than this (0.02 = 2 %).
+    pub within: f64,
+    /// With this confidence, all looks and finalists together.
+    pub confidence: f64,
+    /// Those compared.
+    pub finalists: u32,
+    /// Complete interleaved blocks.
+    pub blocks: u32,
+    /// Their trials.
+    pub evidence: Vec<u32>,
+}
+
+/// How near generation is to the bandwidth of the memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CeilingClaim {
+    /// Tokens per second at the upper end of the measured bandwidth.
+    pub roof_tok_per_s: f64,
+    /// Share of it that the best setting reaches: no setting gains more than the rest.
+    pub share: f64,
+    /// Trials of the best setting.
+    pub evidence: Vec<u32>,
+}
+
+/// What settings by chance say about the space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditClaim {
+    /// Settings compared with the best.
+    pub looked: u32,
+    /// Those that were better by more than `by_more_than`.
+    pub better: u32,
+    /// At most this share of the space is better by more than that; `None` where one was.
+    pub share: Option<f64>,
+    /// The zone (0.02 = 2 %).
+    pub by_more_than: f64,
+    /// Confidence.
+    pub confidence: f64,
+    /// Trials.
+    pub evidence: Vec<u32>,
+}
+
+/// What a machine resolves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fitness {
+    /// Relative standard deviation of one paired comparison of the baseline with itself.
+    pub spread: f64,
+    /// A word for it.
+    pub grade: Grade,
+    /// The least relative difference that `pairs` pairs show in four of five cases.
+    pub resolves: f64,
+    /// Pairs.
+    pub pairs: u32,
+    /// Trials of the comparison of the baseline with itself.
+    pub evidence: Vec<u32>,
+}
+
+/// How quiet a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Grade {
+    /// A pair scatters by at most 1 %.
+    A,
+    /// By at most 3 %.
+    B,
+    /// By at most 10 %.
+    C,
+    /// By more.
+    D,
+}
+
+impl Grade {
+    /// The grade of a spread of pairs (0.01 = 1 %).
+    #[must_use]
+    pub fn of(spread: f64) -> Self {
+        match spread {
+            spread if spread <= 0.01 => Self::A,
+            spread if spread <= 0.03 => Self::B,
+            spread if spread <= 0.1 => Self::C,
+            _ => Self::D,
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::A => "quiet: differences of 1 % are real",
+            Self::B => "fine for tuning: differences below 2 % count as ties",
+            Self::C => {
+                "noisy: only gains above 6 % can be shown; close other programs or use longer"
+            }
+            Self::D => {
+                "too noisy to prove small gains; close other programs, or measure on a quieter machine"
+            }
+        }
+    }
+}
+
+/// What became of the winner's speed over minutes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SoakFinding {
+    /// How long it ran.
+    pub seconds: f64,
+    /// How much longer a turn took in the last third than in the first (0.05 = 5 % slower).
+    pub slower_at_end: f64,
+    /// Trials.
     pub evidence: Vec<u32>,
 }
 

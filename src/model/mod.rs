@@ -20,7 +20,10 @@ pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
-pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
+pub use findings::{
+    AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
+    FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Verdict,
+};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
@@ -28,6 +31,8 @@ pub use machine::{
     Switch, Turbo, UnusableIsa,
 };
 pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
-pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
+pub use plan::{
+    Axis, Calibration, Level, Plan, Prior, PriorPoint, Protocol, Rejected, Scope, Strategy,
+};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::Workload;

@@ -35,6 +35,9 @@ pub struct Plan {
     pub rejected: Vec<Rejected>,
     /// How each setting is measured.
     pub protocol: Protocol,
+    /// What the machine's measured peaks let expect; `None` where they were not measured.
+    #[serde(default)]
+    pub prior: Option<Prior>,
     /// Seed of every random order.
     pub seed: u64,
 }
@@ -99,23 +102,84 @@ pub struct Rejected {
     pub reason: String,
 }
 
+/// Who proposes the settings that are looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// A Gaussian process on the logarithm of time, by expected improvement per second.
+    #[default]
+    Auto,
+    /// Every setting of the space.
+    Grid,
+    /// Settings by chance.
+    Random,
+    /// One knob after the other, from the best so far.
+    Coordinate,
+    /// A tree-structured Parzen estimator.
+    Tpe,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Grid, Self::Random, Self::Coordinate, Self::Tpe];
+
+    /// The word for it in documents and on the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Grid => "grid",
+            Self::Random => "random",
+            Self::Coordinate => "coordinate",
+            Self::Tpe => "tpe",
+        }
+    }
+}
+
 /// How settings are measured, and when it ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// One visit to one setting.
     pub slice: Work,
-    /// Interleaved rounds over the screened settings.
-    pub screen_blocks: u32,
+    /// Who proposes settings.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// How often each setting of the whole space is visited, in random order and with nothing
+    /// pruned; 0: this is an ordinary sweep, not the recording of a grid.
+    #[serde(default)]
+    pub record_grid: u32,
+    /// Pairs of the baseline with itself before the search.
+    #[serde(default)]
+    pub fitness_pairs: u32,
     /// Settings that reach the final rounds, the baseline not counted.
     pub finalists: u32,
     /// Interleaved rounds among the finalists before the first half of them leaves.
     pub finalist_blocks: u32,
+    /// Interleaved rounds among the last few at most.
+    #[serde(default)]
+    pub certify_blocks: u32,
+    /// How much faster than the winner another finalist may still be when the certificate is
+    /// complete (0.02 = 2 %).
+    #[serde(default)]
+    pub certify_within: f64,
     /// Pairs of winner and baseline in the confirmation, at least and at most.
     pub confirm_pairs: [u32; 2],
     /// Ratios of speed closer to 1 than this are called equal (0.01 = 1 %).
     pub indifference: f64,
     /// Two-sided coverage of every interval.
     pub confidence: f64,
+    /// How long the winner runs without a break after its confirmation, in milliseconds; 0: not.
+    #[serde(default)]
+    pub soak_ms: u64,
+    /// Share of the budget that curves around the winner may take; 0: no curves.
+    #[serde(default)]
+    pub curve_share: f64,
+    /// Settings by chance that are looked at to judge the search; 0: none.
+    #[serde(default)]
+    pub audit: u32,
+    /// The search ends when this speed-up is in reach (0.3 = 30 %).
+    #[serde(default)]
+    pub target: Option<f64>,
     /// Wall-clock time the sweep may take, in milliseconds; `None`: no limit.
     pub budget_ms: Option<u64>,
     /// Trials the sweep may run; `None`: no limit.
@@ -137,6 +201,28 @@ impl Protocol {
         let looks = most.saturating_sub(least) / Self::CONFIRM_LOOK_EVERY + 1;
         1.0 - (1.0 - self.confidence) / f64::from(looks)
     }
+}
+
+/// Speeds that follow from the model's bytes and operations and the machine's measured peaks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prior {
+    /// Ideal speeds by thread count, in order.
+    pub threads: Vec<PriorPoint>,
+    /// Bytes that one generated token reads, over the machine's whole read bandwidth at the upper
+    /// end of its interval: no setting of these knobs generates faster. `None` where caches or
+    /// several devices make the sum meaningless.
+    pub decode_roof_tok_per_s: Option<f64>,
+}
+
+/// Ideal speeds with so many threads.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PriorPoint {
+    /// Threads.
+    pub threads: u32,
+    /// Prompt tokens per second at most.
+    pub prefill_tok_per_s: Option<f64>,
+    /// Generated tokens per second at most.
+    pub decode_tok_per_s: Option<f64>,
 }
 
 /// One visit to the baseline before the plan was made.

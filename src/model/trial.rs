@@ -60,18 +60,46 @@ impl Trial {
     }
 }
 
-/// Why a trial was run.
+/// Why a trial was run, in the order of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
-    /// One knob moved away from the baseline.
-    Screen,
-    /// Promising levels together.
-    Combine,
-    /// The best few against each other.
+    /// The baseline against itself: what this machine resolves.
+    Fitness,
+    /// One look at a setting that the strategy proposes, or at the baseline beside it.
+    Search,
+    /// The best few against each other, in rounds that halve them.
     Finalist,
-    /// The winner against the baseline: the only trials a speed-up is quoted from.
+    /// The last few against each other, until none can be much better than the best.
+    Certify,
+    /// The frozen winner against the baseline: the only trials a speed-up is quoted from.
     Confirm,
+    /// The winner for minutes on end.
+    Soak,
+    /// Single changes on the way from the baseline to the winner.
+    Ablation,
+    /// The levels of one knob around the winner.
+    Curve,
+    /// Settings that the search left out, by chance.
+    Audit,
+}
+
+impl Purpose {
+    /// The word for it in documents and tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fitness => "fitness",
+            Self::Search => "search",
+            Self::Finalist => "finalist",
+            Self::Certify => "certify",
+            Self::Confirm => "confirm",
+            Self::Soak => "soak",
+            Self::Ablation => "ablation",
+            Self::Curve => "curve",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// Where the samples of a trial come from.

@@ -7,6 +7,7 @@ mod baseline;
 mod feasibility;
 mod layers;
 mod memory;
+mod prior;
 mod profile;
 mod protocol;
 mod roofline;
@@ -18,7 +19,7 @@ use autotune_engine::api::{Bytes, Identity, Setting, VariantReport};
 use thiserror::Error;
 
 use crate::knob::{Ground, Knob, Terrain};
-use crate::model::{Calibration, Level, ModelCard, Plan, Workload};
+use crate::model::{Calibration, Level, ModelCard, Plan, Prior, Workload};
 
 pub use baseline::baseline;
 pub use feasibility::{
@@ -27,6 +28,7 @@ pub use feasibility::{
 };
 pub use layers::layers;
 pub use memory::{Need, need};
+pub use prior::prior;
 pub use profile::{WorkloadError, built_in, workload};
 pub use protocol::{Limits, visit_seconds};
 pub use roofline::Roof;
@@ -72,6 +74,8 @@ pub struct Wish<'a> {
     pub levels: Vec<(&'static dyn Knob, Vec<Level>)>,
     /// What a visit to the baseline took; `None` for a dry run.
     pub calibration: Option<Calibration>,
+    /// What measured peaks let expect; `None` without them.
+    pub prior: Option<Prior>,
     /// How long it may take.
     pub limits: Limits,
     /// Seed of every random order.
@@ -179,6 +183,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         baseline_notes,
         axes: space.axes,
         rejected: space.rejected,
+        prior: wish.prior,
         seed: wish.seed,
     }
 }
@@ -287,7 +292,8 @@ pub(crate) mod tests {
                 transition_ms: 900,
                 elapsed_ms: 1500,
             }),
-            limits: Limits { budget: Some(Duration::from_secs(900)), max_trials: None },
+            limits: Limits::of(Some(Duration::from_secs(900)), None),
+            prior: None,
             seed: 7,
             created_at: "2026-01-01T00:00:00Z".into(),
             command: "autotune sweep".into(),

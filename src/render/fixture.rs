@@ -10,8 +10,9 @@ use autotune_engine::api::{
 use serde_json::{Value, json};
 
 use crate::model::{
-    Axis, Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Level, ModelCard, Outcome,
-    Phase, Plan, Protocol, Purpose, Rejected, Scope, Source, Trial, TypeShare, Verdict, Workload,
+    AmongFinalists, Axis, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
+    FailedSetting, Findings, Fitness, Grade, Level, ModelCard, Outcome, Phase, Plan, Protocol,
+    Purpose, Rejected, Scope, SoakFinding, Source, Strategy, Trial, TypeShare, Verdict, Workload,
 };
 use crate::stats::{Change, Estimate, Separation};
 
@@ -105,16 +106,25 @@ pub(super) fn plan() -> Plan {
         }],
         protocol: Protocol {
             slice: work(),
-            screen_blocks: 2,
+            strategy: Strategy::Auto,
+            record_grid: 0,
+            fitness_pairs: 6,
             finalists: 4,
             finalist_blocks: 6,
+            certify_blocks: 28,
+            certify_within: 0.02,
             confirm_pairs: [8, 24],
+            soak_ms: 180_000,
+            curve_share: 0.25,
+            audit: 0,
+            target: None,
             indifference: 0.01,
             confidence: 0.95,
             budget_ms: Some(900_000),
             max_trials: None,
             calibration: None,
         },
+        prior: None,
         seed: 7,
     }
 }
@@ -213,8 +223,7 @@ fn trial(id: u32, asked: Setting, prefill: f64, decode: f64) -> Trial {
         schema: Trial::SCHEMA.into(),
         id,
         purpose: match id {
-            0..=24 => Purpose::Screen,
-            25..=30 => Purpose::Combine,
+            0..=30 => Purpose::Search,
             31..=42 => Purpose::Finalist,
             _ => Purpose::Confirm,
         },
@@ -316,6 +325,36 @@ pub(super) fn findings() -> Findings {
             reason: "the worker was killed by SIGSEGV <b>".into(),
             evidence: vec![17],
         }],
+        looked_at: 31,
+        space: 1260,
+        fitness: Some(Fitness {
+            spread: 0.014,
+            grade: Grade::B,
+            resolves: 0.0077,
+            pairs: 28,
+            evidence: vec![1, 2],
+        }),
+        claims: Claims {
+            among_finalists: Some(AmongFinalists {
+                setting: tuned.clone(),
+                within: 0.017,
+                confidence: 0.95,
+                finalists: 3,
+                blocks: 13,
+                evidence: vec![31, 32, 33],
+            }),
+            ceiling: Some(CeilingClaim {
+                roof_tok_per_s: 47.1,
+                share: 0.921,
+                evidence: vec![43, 45],
+            }),
+            space: None,
+        },
+        soak: Some(SoakFinding {
+            seconds: 181.0,
+            slower_at_end: 0.004,
+            evidence: vec![58, 59, 60],
+        }),
         trials_measured: 58,
         trials_failed: 1,
         trials_cached: 1,
@@ -333,6 +372,8 @@ fn effects() -> Vec<Effect> {
         from,
         to,
         alone,
+        withdrawn: alone,
+        cumulative: alone,
         evidence,
     };
     let faster = |value| Some(change(value, Separation::Faster));

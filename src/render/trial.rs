@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 use crate::knob;
-use crate::model::{Outcome, Phase, Plan, Purpose, Source, Trial};
+use crate::model::{Outcome, Phase, Plan, Source, Trial};
 
 use super::format;
 use super::view::TrialView;
@@ -15,7 +15,7 @@ pub(super) fn row(trial: &Trial, plan: &Plan) -> TrialView {
     let speed = |phase| rate(trial, phase).map_or_else(|| "–".to_owned(), format::three);
     TrialView {
         id: trial.id,
-        purpose: purpose(trial.purpose),
+        purpose: trial.purpose.word(),
         block: trial.block,
         setting: difference(&plan.baseline, &trial.asked),
         prefill: speed(Phase::Prefill),
@@ -52,15 +52,6 @@ pub(super) fn difference(default: &Setting, setting: &Setting) -> String {
         (false, _) => changed.join(", "),
         (true, true) => "default".into(),
         (true, false) => "default knobs, other context or placement".into(),
-    }
-}
-
-fn purpose(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Screen => "screen",
-        Purpose::Combine => "combine",
-        Purpose::Finalist => "finalist",
-        Purpose::Confirm => "confirm",
     }
 }
 

@@ -7,12 +7,18 @@ use autotune_engine::api::{Failure, Setting};
 use crate::knob;
 use crate::model::{Level, Outcome, Source, Trial};
 
+/// Different settings with a level that must fail, while none with it runs, before the level is
+/// given up.
+const HOPELESS: usize = 3;
+
 /// Settings that failed, and what follows from it.
 #[derive(Debug, Default)]
 pub(super) struct Closure {
     baseline: Option<Setting>,
     failed: BTreeSet<Setting>,
     levels: BTreeSet<(&'static str, Level)>,
+    /// Different settings with a level that failed, and whether one with it ever ran.
+    records: BTreeMap<(&'static str, Level), (BTreeSet<Setting>, bool)>,
     out_of_memory: Vec<(Setting, Place)>,
 }
 
@@ -65,6 +71,7 @@ impl Closure {
         let mut closure = Self { baseline: Some(baseline.clone()), ..Self::default() };
         let mut failures: BTreeMap<&Setting, usize> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.asked != *baseline) {
+            closure.record(baseline, trial);
             let Outcome::Failed(failure) = &trial.outcome else { continue };
             let place = match failure {
                 Failure::OutOfMemory { reason, .. } => Some(Place::named_in(reason)),
@@ -84,6 +91,21 @@ impl Closure {
         closure
     }
 
+    /// Keeps in mind which levels failed in which company, and which ran.
+    fn record(&mut self, baseline: &Setting, trial: &Trial) {
+        let ran = matches!(trial.outcome, Outcome::Measured(_));
+        if !ran && !matches!(trial.outcome, Outcome::Failed(_)) {
+            return;
+        }
+        for (knob, _, level) in knob::changed(baseline, &trial.asked) {
+            let (failed, once) = self.records.entry((knob.name(), level)).or_default();
+            *once |= ran;
+            if !ran {
+                failed.insert(trial.asked.clone());
+            }
+        }
+    }
+
     /// Keeps a setting, and the level that it alone has, from being run again.
     fn bar(&mut self, baseline: &Setting, setting: &Setting) {
         self.failed.insert(setting.clone());
@@ -97,9 +119,14 @@ impl Closure {
     pub(super) fn forbids(&self, setting: &Setting) -> bool {
         let Some(baseline) = &self.baseline else { return false };
         self.failed.contains(setting)
-            || knob::changed(baseline, setting)
-                .into_iter()
-                .any(|(knob, _, level)| self.levels.contains(&(knob.name(), level)))
+            || knob::changed(baseline, setting).into_iter().any(|(knob, _, level)| {
+                let key = (knob.name(), level);
+                let hopeless = self
+                    .records
+                    .get(&key)
+                    .is_some_and(|(failed, ran)| !ran && failed.len() >= HOPELESS);
+                hopeless || self.levels.contains(&key)
+            })
             || self.out_of_memory.iter().any(|(small, place)| place.lacks(setting, small))
     }
 }

@@ -3,12 +3,19 @@
 
 use autotune_engine::api::Setting;
 
-use super::bounds::Bounds;
+use super::budget::Budget;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::{Ask, Now, Reason, Step};
 use crate::model::{Outcome, Protocol, Purpose, Trial};
 use crate::stats::{Separation, paired_change};
+
+/// Pairs that share a process: a process may have had luck with the pages that it got, so each
+/// setting is measured in several.
+const BLOCKS_PER_PROCESS: u32 = 2;
+/// The same where loading takes so many times as long as a visit.
+const BLOCKS_PER_DEAR_PROCESS: u32 = 4;
+const DEAR: f64 = 4.0;
 
 /// The winner whose confirmation has begun: it stays the winner whatever happens to it.
 pub(super) fn frozen(ledger: &Ledger<'_>) -> Option<Setting> {
@@ -19,11 +26,16 @@ pub(super) fn frozen(ledger: &Ledger<'_>) -> Option<Setting> {
 
 /// The next visit of the confirmation. A pair that a restart cut in two is run again: its halves
 /// would be minutes or days apart.
-pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: Now) -> Step {
+pub(super) fn next(ledger: &Ledger<'_>, budget: &Budget, winner: &Setting, now: Now) -> Step {
     let plan = ledger.plan;
     if !ledger.may_run(winner) {
         return Step::Done(Reason::WinnerFailed);
     }
+    let per_process = if budget.cost.load_ms > DEAR * budget.cost.visit_ms {
+        BLOCKS_PER_DEAR_PROCESS
+    } else {
+        BLOCKS_PER_PROCESS
+    };
     let mut differences = Vec::new();
     for block in 0..plan.protocol.confirm_pairs[1] {
         let order = match block % 2 {
@@ -33,9 +45,10 @@ pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: 
         match Pair::find(ledger, block, order, now.session) {
             Pair::Complete(difference) => differences.extend(difference),
             Pair::Missing { second, setting } => {
-                let ask = Ask { purpose: Purpose::Confirm, block, setting };
+                let fresh = !second && block.is_multiple_of(per_process);
+                let ask = Ask { fresh, ..Ask::of(plan, Purpose::Confirm, block, setting) };
                 // A pair that was begun is finished; a new one has to fit.
-                return match bounds.limit_of_pair(winner).filter(|_| !second) {
+                return match budget.limit_of_pair(winner).filter(|_| !second) {
                     Some(limit) => Step::Done(limit),
                     None => Step::Visit(ask),
                 };
@@ -46,6 +59,21 @@ pub(super) fn next(ledger: &Ledger<'_>, bounds: &Bounds, winner: &Setting, now: 
         }
     }
     Step::Done(Reason::PairsExhausted)
+}
+
+/// Whether the confirmation shows that the winner is faster than the baseline.
+pub(super) fn is_faster(ledger: &Ledger<'_>, winner: &Setting, session: u32) -> bool {
+    let plan = ledger.plan;
+    let difference = |block: u32| match Pair::find(ledger, block, [winner, &plan.baseline], session)
+    {
+        Pair::Complete(difference) => difference,
+        Pair::Missing { .. } => None,
+    };
+    let protocol = &plan.protocol;
+    let differences: Vec<f64> = (0..protocol.confirm_pairs[1]).filter_map(difference).collect();
+    let change = paired_change(&differences, protocol.confirm_confidence(), protocol.indifference);
+    differences.len() >= protocol.confirm_pairs[0].max(2) as usize
+        && change.is_some_and(|change| change.separation == Separation::Faster)
 }
 
 #[expect(clippy::large_enum_variant, reason = "made once per look, never kept")]
@@ -110,26 +138,9 @@ mod tests {
     #[test]
     fn a_pair_without_a_difference_does_not_bring_a_look_nearer() {
         let least = 8;
-        let protocol = Protocol {
-            slice: autotune_engine::api::Work {
-                prompt_tokens: 512,
-                generate_tokens: 8,
-                depth: 0,
-                repetitions: 1,
-                warmup: false,
-                delay_ms: 0,
-                seed: 1,
-            },
-            screen_blocks: 1,
-            finalists: 4,
-            finalist_blocks: 3,
-            confirm_pairs: [least, 16],
-            indifference: 0.01,
-            confidence: 0.95,
-            budget_ms: None,
-            max_trials: None,
-            calibration: None,
-        };
+        let card = crate::plan::tests::card();
+        let plan = crate::plan::plan(crate::plan::tests::wish(&card));
+        let protocol = Protocol { confirm_pairs: [least, 16], ..plan.protocol };
         let differences: Vec<f64> =
             (0..least + 2).map(|pair| 0.2 + f64::from(pair % 3) / 1e3).collect();
         let decided = |pairs: u32| is_decided(&differences[..pairs as usize], &protocol);

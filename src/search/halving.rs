@@ -6,28 +6,35 @@ use autotune_engine::api::Setting;
 use super::Ask;
 use super::ledger::Ledger;
 use super::order::walk;
+use super::propose;
 use crate::model::{Plan, Purpose, Trial};
 
 /// A setting enters the finals unless it lost more than this (logarithm of the turn's time), or
 /// than the noise of one comparison where that is larger.
 const ENTRANCE: f64 = 0.02;
 /// Scores closer than this count as equal, and the simpler setting is preferred.
-const TIE: f64 = 0.001;
+const TIE: f64 = 0.002;
+/// Settings that are left to the certificate.
+const LEFT: usize = 3;
 
-/// The asks of all rounds that can be known yet: the survivors of a round are known only when
-/// every ask of it is met.
-pub(super) fn asks(ledger: &Ledger<'_>) -> Vec<Ask> {
-    rounds(ledger).asks
+/// The next visit of the rounds: the survivors of a round are known only when every ask of it is
+/// met.
+pub(super) fn ask(ledger: &Ledger<'_>) -> Option<Ask> {
+    rounds(ledger).asks.into_iter().find(|ask| ledger.wants(ask))
 }
 
 /// The setting that won the finals, if it is faster than the baseline by more than the zone of
 /// indifference.
 pub(super) fn winner(ledger: &Ledger<'_>) -> Option<Setting> {
-    let rounds = rounds(ledger);
-    let ranked = ranked(ledger, &rounds.survivors, final_trials);
+    let ranked = ranked(ledger, &survivors(ledger), final_trials);
     let decided = if ranked.is_empty() { entrants(ledger) } else { ranked };
     let (winner, gain) = decided.into_iter().next()?;
     (gain > ledger.plan.protocol.indifference.ln_1p()).then_some(winner)
+}
+
+/// The settings that are left after the rounds so far.
+pub(super) fn survivors(ledger: &Ledger<'_>) -> Vec<Setting> {
+    rounds(ledger).survivors
 }
 
 /// Visits of the finals when nobody fails.
@@ -36,10 +43,10 @@ pub(super) fn expected_visits(plan: &Plan) -> usize {
     let mut visits = 0;
     loop {
         visits += round_blocks(plan, survivors) as usize * (survivors + 1);
-        survivors = survivors.div_ceil(2);
-        if survivors <= 1 {
+        if survivors <= LEFT {
             return visits;
         }
+        survivors = survivors.div_ceil(2);
     }
 }
 
@@ -61,15 +68,17 @@ fn rounds(ledger: &Ledger<'_>) -> Rounds {
         if open {
             break;
         }
-        let kept = survivors.len().div_ceil(2);
-        let last = survivors.len() == 1;
-        survivors = ranked(ledger, &survivors, final_trials)
+        let last = survivors.len() <= LEFT;
+        let kept = if last { survivors.len() } else { survivors.len().div_ceil(2) };
+        // The race that follows must not change who takes part in it.
+        let of_rounds = |trial: &Trial| trial.purpose == Purpose::Finalist;
+        survivors = ranked(ledger, &survivors, of_rounds)
             .into_iter()
             .take(kept)
             .map(|(setting, _)| setting)
             .collect();
         first_block += blocks;
-        if last || survivors.len() <= 1 {
+        if last {
             break;
         }
     }
@@ -93,25 +102,26 @@ fn round(
         let members = survivors.iter().chain([&plan.baseline]).cloned().collect();
         for setting in walk(plan, Purpose::Finalist, block, loaded, members) {
             loaded.clone_from(&setting);
-            asks.push(Ask { purpose: Purpose::Finalist, block, setting });
+            asks.push(Ask::of(plan, Purpose::Finalist, block, setting));
         }
     }
     asks
 }
 
-/// The settings that enter the finals, best first.
+/// The settings that enter the finals with their gain in a turn's time, best first.
 fn entrants(ledger: &Ledger<'_>) -> Vec<(Setting, f64)> {
-    let candidates: Vec<Setting> = ledger.candidates().into_iter().cloned().collect();
-    let early = |trial: &Trial| matches!(trial.purpose, Purpose::Screen | Purpose::Combine);
-    let mut entrants = ranked(ledger, &candidates, early);
     let lost = -ENTRANCE.max(ledger.noise());
-    entrants.retain(|(_, gain)| *gain > lost);
+    let mut entrants: Vec<(Setting, f64)> = propose::standing(ledger)
+        .into_iter()
+        .map(|(setting, cost)| (setting, -cost.ln()))
+        .filter(|(setting, gain)| *gain > lost && ledger.may_run(setting))
+        .collect();
     entrants.truncate(ledger.plan.protocol.finalists as usize);
     entrants
 }
 
 fn final_trials(trial: &Trial) -> bool {
-    trial.purpose == Purpose::Finalist
+    matches!(trial.purpose, Purpose::Finalist | Purpose::Certify)
 }
 
 /// Settings that may still run with their gain in a turn's time over the baseline, best first.
@@ -134,4 +144,16 @@ fn ranked(
         steps(*other).total_cmp(&steps(*gain)).then(simpler).then(a.cmp(b))
     });
     ranked
+}
+
+/// The setting that is ahead, with its cost in units of the baseline's: by the finals where they
+/// have begun, else by the search.
+pub(super) fn leader(ledger: &Ledger<'_>) -> Option<(Setting, f64)> {
+    let begun = ledger.trials.iter().any(final_trials);
+    let best = if begun {
+        ranked(ledger, &survivors(ledger), final_trials).into_iter().next()
+    } else {
+        entrants(ledger).into_iter().next()
+    };
+    best.map(|(setting, gain)| (setting, (-gain).exp()))
 }

@@ -1,12 +1,15 @@
 //! The trials so far, as the phases look at them.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
 use autotune_engine::api::{Failure, Setting};
 
 use super::Ask;
 use super::closure::Closure;
 use super::pace::{Gain, Pace};
 use crate::knob::{self, ActsOn};
-use crate::model::{Outcome, Plan, Purpose, Source, Trial};
+use crate::model::{Outcome, Phase, Plan, Purpose, Source, Trial};
 use crate::stats::median;
 
 /// Failures of the baseline after which the sweep gives up, once it has run at least once: in the
@@ -23,24 +26,64 @@ pub(super) struct Ledger<'a> {
     pub(super) trials: &'a [Trial],
     paces: Vec<Option<Pace>>,
     closure: Closure,
+    /// The different settings of the trials; the baseline is the first.
+    names: HashMap<&'a Setting, usize>,
+    /// The setting of each trial.
+    asked: Vec<usize>,
+    /// Visits to the baseline that were measured here.
+    anchors: Vec<usize>,
+    seen: OnceCell<Vec<&'a Setting>>,
 }
+
+/// The number of the baseline among the settings.
+const BASELINE: usize = 0;
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(plan: &'a Plan, trials: &'a [Trial]) -> Self {
-        let paces = trials.iter().map(Pace::of).collect();
-        Self { plan, trials, paces, closure: Closure::new(&plan.baseline, trials) }
+        let paces: Vec<Option<Pace>> = trials.iter().map(Pace::of).collect();
+        let mut names = HashMap::from([(&plan.baseline, BASELINE)]);
+        let asked: Vec<usize> = trials
+            .iter()
+            .map(|trial| {
+                let next = names.len();
+                *names.entry(&trial.asked).or_insert(next)
+            })
+            .collect();
+        let anchors = (0..trials.len())
+            .filter(|place| asked[*place] == BASELINE && paces[*place].is_some())
+            .filter(|place| trials[*place].source == Source::Measured)
+            .collect();
+        let closure = Closure::new(&plan.baseline, trials);
+        Self { plan, trials, paces, closure, names, asked, anchors, seen: OnceCell::new() }
+    }
+
+    /// The trials of a setting, in order.
+    fn places(&self, setting: &Setting) -> impl Iterator<Item = usize> + '_ {
+        let name = self.names.get(setting).copied();
+        (0..self.trials.len()).filter(move |place| Some(self.asked[*place]) == name)
     }
 
     /// Whether an ask is still open and may be run.
     pub(super) fn wants(&self, ask: &Ask) -> bool {
-        !self.trials.iter().any(|trial| meets(trial, ask)) && self.may_run(&ask.setting)
+        !self.has_answer(ask) && self.may_run(&ask.setting)
+    }
+
+    /// Whether an ask was answered, however that ended.
+    pub(super) fn has_answer(&self, ask: &Ask) -> bool {
+        self.places(&ask.setting).any(|place| {
+            let trial = &self.trials[place];
+            (trial.purpose, trial.block) == (ask.purpose, ask.block) && trial.work == ask.work
+        })
     }
 
     /// Whether a setting is worth asking for: nothing it holds has failed, and it is not the
     /// baseline in other words.
     pub(super) fn may_run(&self, setting: &Setting) -> bool {
+        let skipped = |place: usize| matches!(self.trials[place].outcome, Outcome::NotRun(_));
         *setting == self.plan.baseline
-            || !(self.closure.forbids(setting) || self.runs_as_baseline(setting))
+            || !(self.closure.forbids(setting)
+                || self.runs_as_baseline(setting)
+                || self.places(setting).any(skipped))
     }
 
     /// Whether the engine has shown that the baseline already runs with these levels, as when
@@ -75,32 +118,77 @@ impl<'a> Ledger<'a> {
         failed + late >= BASELINE_PATIENCE && failed + late > ran
     }
 
-    /// How often a setting failed by what may be an accident, in the screening before a block.
-    pub(super) fn accidents(&self, setting: &Setting, first_block: u32) -> usize {
-        let own = |trial: &&Trial| {
-            (trial.purpose, &trial.asked) == (Purpose::Screen, setting) && trial.block < first_block
-        };
-        self.trials.iter().filter(own).filter(|trial| trial.outcome.may_be_accident()).count()
+    /// The settings besides the baseline that the search looked at and that may run, in the order
+    /// of their first visit.
+    pub(super) fn seen(&self) -> &[&'a Setting] {
+        self.seen.get_or_init(|| {
+            let mut new = vec![true; self.names.len()];
+            new[BASELINE] = false;
+            let looked = |place: &usize| {
+                let place = *place;
+                self.trials[place].purpose == Purpose::Search
+                    && self.paces[place].is_some()
+                    && std::mem::take(&mut new[self.asked[place]])
+            };
+            let settings = (0..self.trials.len()).filter(looked);
+            let settings = settings.map(|place| &self.trials[place].asked);
+            settings.filter(|setting| self.may_run(setting)).collect()
+        })
     }
 
-    /// The settings besides the baseline that were measured before the finals, in the order of
-    /// their first visit.
-    pub(super) fn candidates(&self) -> Vec<&'a Setting> {
-        let mut candidates: Vec<&Setting> = Vec::new();
-        for (trial, pace) in self.trials.iter().zip(&self.paces) {
-            let early = matches!(trial.purpose, Purpose::Screen | Purpose::Combine);
-            let new = trial.asked != self.plan.baseline && !candidates.contains(&&trial.asked);
-            if early && pace.is_some() && new && self.may_run(&trial.asked) {
-                candidates.push(&trial.asked);
-            }
-        }
-        candidates
+    /// Whether the search looked at a setting.
+    pub(super) fn has_seen(&self, setting: &Setting) -> bool {
+        self.names.get(setting).is_some_and(|name| {
+            (0..self.trials.len()).any(|place| {
+                self.asked[place] == *name
+                    && self.trials[place].purpose == Purpose::Search
+                    && self.paces[place].is_some()
+            })
+        })
+    }
+
+    /// The measured trials of these purposes besides those of the baseline, each over the baseline
+    /// beside it.
+    pub(super) fn looks(&self, purposes: &[Purpose]) -> Vec<Look<'a>> {
+        (0..self.trials.len())
+            .filter(|place| self.asked[*place] != BASELINE)
+            .filter(|place| purposes.contains(&self.trials[*place].purpose))
+            .filter_map(|place| {
+                Some(Look { trial: &self.trials[place], gain: self.gain_at(place)? })
+            })
+            .collect()
+    }
+
+    /// Logarithm of the seconds that a turn of a setting took in a block.
+    pub(super) fn turn_in(&self, purpose: Purpose, block: u32, setting: &Setting) -> Option<f64> {
+        self.places(setting).find_map(|place| {
+            let trial = &self.trials[place];
+            let own = (trial.purpose, trial.block) == (purpose, block);
+            self.paces[place].filter(|_| own).map(|pace| pace.turn(&self.plan.workload))
+        })
+    }
+
+    /// The cost of a turn that was seen of a setting in the search, in units of the baseline's.
+    pub(super) fn seen_cost(&self, setting: &Setting) -> Option<f64> {
+        let gain = self.gain(setting, |trial| trial.purpose == Purpose::Search)?;
+        Some((-self.turn_gain(&gain, self.part(setting))?).exp())
+    }
+
+    /// The shares of prefill and decode in a turn of the baseline; `None` before it ran.
+    pub(super) fn shares(&self) -> Option<[f64; 2]> {
+        let pace = self.baseline_pace()?;
+        let [prefill, decode] = [pace.prefill, pace.decode].map(|it| it.map_or(0.0, f64::exp));
+        let workload = &self.plan.workload;
+        let parts = [workload.turn_seconds(prefill, 0.0), workload.turn_seconds(0.0, decode)];
+        let whole = parts[0] + parts[1];
+        (whole > 0.0).then(|| parts.map(|part| part / whole))
     }
 
     /// The median gain of a setting over the baseline, over its trials that `counts` accepts.
     pub(super) fn gain(&self, setting: &Setting, counts: impl Fn(&Trial) -> bool) -> Option<Gain> {
-        let gains: Vec<Gain> = (0..self.trials.len())
-            .filter(|place| self.trials[*place].asked == *setting && counts(&self.trials[*place]))
+        let gains: Vec<Gain> = self
+            .places(setting)
+            .filter(|place| counts(&self.trials[*place]))
             .filter_map(|place| self.gain_at(place))
             .collect();
         let middle = |part: fn(&Gain) -> f64| median(&gains.iter().map(part).collect::<Vec<_>>());
@@ -113,44 +201,53 @@ impl<'a> Ledger<'a> {
         Some(gain.caused_by(part).of_turn(&baseline, &self.plan.workload))
     }
 
-    /// The gain of one trial over the baseline visit of its session that it belongs to: the one of
-    /// the same block, or else the last one before it. Later ones are a last resort, because what
-    /// is known of a trial should not change while the journal grows. Visits of another session
-    /// may be days away.
+    /// The gain of one trial over the visits to the baseline of its session that it belongs to:
+    /// those of the same block, in the search also the one that follows; or else the last one
+    /// before it. Visits of another session may be days away.
     fn gain_at(&self, place: usize) -> Option<Gain> {
         let own = &self.trials[place];
-        let distance = |other: usize| {
-            let trial = &self.trials[other];
+        let own_pace = self.paces[place]?;
+        let near = |other: &&usize| self.trials[**other].session == own.session;
+        let anchors: Vec<usize> = self.anchors.iter().filter(near).copied().collect();
+        let distance = |other: &usize| {
+            let trial = &self.trials[*other];
             let same = (trial.purpose, trial.block) == (own.purpose, own.block);
-            (!same, other > place, other.abs_diff(place))
+            (!same, *other > place, other.abs_diff(place))
         };
-        let partner = (0..self.trials.len())
-            .filter(|other| self.is_anchor(*other))
-            .filter(|other| self.trials[*other].session == own.session)
-            .min_by_key(|other| distance(*other))?;
-        Some(self.paces[place]?.gain_over(&self.paces[partner]?))
+        let nearest = *anchors.iter().min_by_key(|other| distance(other))?;
+        let mut gain = own_pace.gain_over(&self.paces[nearest]?);
+        if own.purpose == Purpose::Search {
+            // What lies between two visits to the baseline is compared with both: a drift that is
+            // even between them cancels.
+            let after =
+                |other: &&usize| **other > place && self.trials[**other].purpose == Purpose::Search;
+            if let Some(next) = anchors.iter().find(after).filter(|next| **next != nearest) {
+                let other = own_pace.gain_over(&self.paces[*next]?);
+                gain = Gain {
+                    prefill: f64::midpoint(gain.prefill, other.prefill),
+                    decode: f64::midpoint(gain.decode, other.decode),
+                };
+            }
+        }
+        Some(gain)
     }
 
-    fn is_anchor(&self, place: usize) -> bool {
-        let trial = &self.trials[place];
-        trial.asked == self.plan.baseline
-            && trial.source == Source::Measured
-            && self.paces[place].is_some()
-    }
-
-    /// The paces of the baseline in the first round of screening, which is over before anything is
-    /// decided with them.
+    /// The paces of the baseline while it was compared with itself, or in the search where it was
+    /// not.
     fn first_anchors(&self) -> Vec<(u32, Pace)> {
-        let blocks = super::screen::blocks_per_round(self.plan);
-        let first = |trial: &Trial| trial.purpose == Purpose::Screen && trial.block < blocks;
-        (0..self.trials.len())
-            .filter(|place| self.is_anchor(*place) && first(&self.trials[*place]))
-            .filter_map(|place| Some((self.trials[place].session, self.paces[place]?)))
-            .collect()
+        let of = |purpose: Purpose| -> Vec<(u32, Pace)> {
+            self.anchors
+                .iter()
+                .filter(|place| self.trials[**place].purpose == purpose)
+                .filter_map(|place| Some((self.trials[*place].session, self.paces[*place]?)))
+                .collect()
+        };
+        let fitness = of(Purpose::Fitness);
+        if fitness.is_empty() { of(Purpose::Search) } else { fitness }
     }
 
     /// The median pace of the baseline.
-    fn baseline_pace(&self) -> Option<Pace> {
+    pub(super) fn baseline_pace(&self) -> Option<Pace> {
         let anchors = self.first_anchors();
         let middle = |part: fn(&Pace) -> Option<f64>| {
             median(&anchors.iter().filter_map(|(_, pace)| part(pace)).collect::<Vec<_>>())
@@ -164,17 +261,25 @@ impl<'a> Ledger<'a> {
     /// How far one visit to the baseline is from the next one in its session (root mean square of
     /// the difference in the logarithm of a turn's time); 0 with fewer than two differences.
     pub(super) fn noise(&self) -> f64 {
-        let turn = |pace: &Pace| pace.turn(&self.plan.workload);
+        self.scatter(|pace| Some(pace.turn(&self.plan.workload))).unwrap_or(0.0)
+    }
+
+    /// The same of one part of a turn.
+    pub(super) fn noise_of(&self, phase: Phase) -> Option<f64> {
+        self.scatter(|pace| match phase {
+            Phase::Prefill => pace.prefill,
+            Phase::Decode => pace.decode,
+        })
+    }
+
+    fn scatter(&self, log_time: impl Fn(&Pace) -> Option<f64>) -> Option<f64> {
         let squares: Vec<f64> = self
             .first_anchors()
             .windows(2)
             .filter(|pair| pair[0].0 == pair[1].0)
-            .map(|pair| (turn(&pair[1].1) - turn(&pair[0].1)).powi(2))
+            .filter_map(|pair| Some((log_time(&pair[1].1)? - log_time(&pair[0].1)?).powi(2)))
             .collect();
-        if squares.len() < 2 {
-            return 0.0;
-        }
-        (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+        (squares.len() >= 2).then(|| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt())
     }
 
     /// Which part of a turn the knobs that a setting changes can act on.
@@ -199,23 +304,21 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// Whether a trial is the answer to an ask.
-pub(super) fn meets(trial: &Trial, ask: &Ask) -> bool {
-    trial.purpose == ask.purpose && trial.block == ask.block && trial.asked == ask.setting
+/// A measured trial over the baseline beside it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look<'a> {
+    pub(super) trial: &'a Trial,
+    gain: Gain,
 }
 
-/// The settings one level away from the baseline.
-pub(super) fn star(plan: &Plan) -> Vec<Setting> {
-    let mut star: Vec<Setting> = Vec::new();
-    for axis in &plan.axes {
-        for level in &axis.levels {
-            if let Some(setting) = knob::apply(axis, &plan.baseline, level)
-                && setting != plan.baseline
-                && !star.contains(&setting)
-            {
-                star.push(setting);
-            }
-        }
+impl Look<'_> {
+    /// How much more time a token of a phase takes than with the baseline, as a difference of
+    /// logarithms; `None` where the phase was not timed.
+    pub(super) fn slower(&self, phase: Phase) -> Option<f64> {
+        let (timed, gain) = match phase {
+            Phase::Prefill => (self.trial.prefill_seconds_per_token(), self.gain.prefill),
+            Phase::Decode => (self.trial.decode_seconds_per_token(), self.gain.decode),
+        };
+        timed.map(|_| -gain)
     }
-    star
 }

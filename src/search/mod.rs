@@ -1,30 +1,40 @@
 //! What to run next: a pure function of the plan, the trials so far and the time spent.
 //!
-//! Four phases, each fed by the trials of the ones before: *screen* moves one knob at a time away
-//! from the baseline, *combine* puts promising levels together, *finalist* halves the best few in
-//! interleaved rounds, *confirm* compares the frozen winner with the baseline in pairs. The
-//! baseline is visited in every block of every phase, so every comparison is between visits close
-//! together in time. A phase is over when its asks are met, when its share of the budget is spent,
-//! or when a trial of a later phase exists: that makes a resumed sweep continue where it stopped.
+//! The phases of a sweep, each fed by the trials of the ones before: *fitness* compares the
+//! baseline with itself, *search* looks once at each setting that a strategy proposes, *finalist*
+//! halves the best few in interleaved rounds, *certify* bounds what the last few may still differ
+//! by, *confirm* compares the frozen winner with the baseline in pairs. Then the winner is
+//! characterised: *soak*, *ablation*, *curve*, *audit*. The baseline is visited in every block of
+//! every phase, so every comparison is between visits close together in time. A phase is over
+//! when its asks are met, when its share of the budget is spent, or when a trial of a later phase
+//! exists: that makes a resumed sweep continue where it stopped.
 //!
 //! Running an ask is left to `measure`, what may be claimed at the end to `analysis`.
 
-mod bounds;
+mod acquisition;
+mod budget;
+mod certify;
+mod characterise;
 mod closure;
-mod combine;
 mod confirm;
+mod cost;
+mod field;
+mod fitness;
 mod halving;
 mod ledger;
+mod look;
 mod order;
 mod pace;
-mod screen;
+mod propose;
+mod surrogate;
 
 use std::time::Duration;
 
-use autotune_engine::api::Setting;
+use autotune_engine::api::{Setting, Work};
 
 use crate::model::{Plan, Purpose, Trial};
-use bounds::Bounds;
+use budget::Budget;
+use field::Field;
 use ledger::Ledger;
 
 /// Where a sweep stands besides its trials.
@@ -45,6 +55,17 @@ pub struct Ask {
     pub block: u32,
     /// The setting, in canonical form.
     pub setting: Setting,
+    /// What to run there.
+    pub work: Work,
+    /// Whether it is to begin with a new process.
+    pub fresh: bool,
+}
+
+impl Ask {
+    /// A visit that does the plan's usual work.
+    fn of(plan: &Plan, purpose: Purpose, block: u32, setting: Setting) -> Self {
+        Self { purpose, block, setting, work: plan.protocol.slice.clone(), fresh: false }
+    }
 }
 
 /// What to do next.
@@ -74,6 +95,8 @@ pub enum Reason {
     TrialLimit,
     /// The baseline did not run, so there is nothing to compare with.
     BaselineFailed,
+    /// Every setting of the grid was recorded.
+    Recorded,
 }
 
 impl Reason {
@@ -88,49 +111,99 @@ impl Reason {
             Self::Budget => "the time budget is spent",
             Self::TrialLimit => "the limit of trials is reached",
             Self::BaselineFailed => "the default setting does not run here",
+            Self::Recorded => "every setting of the grid was recorded",
         }
     }
 }
-
-/// The visits of a phase, as far as they can be known.
-type Asks = fn(&Ledger<'_>) -> Vec<Ask>;
 
 /// The next visit, or why there is none.
 #[must_use]
 pub fn next(plan: &Plan, trials: &[Trial], now: Now) -> Step {
     let ledger = Ledger::new(plan, trials);
+    let budget = Budget::new(&ledger, now);
+    if plan.protocol.record_grid > 0 {
+        return match look::recording(&ledger) {
+            Some(ask) => budget.limit_of(&ask).map_or(Step::Visit(ask), Step::Done),
+            None => Step::Done(Reason::Recorded),
+        };
+    }
     if ledger.baseline_is_dead() {
         return Step::Done(Reason::BaselineFailed);
     }
-    let bounds = Bounds::new(&ledger, now);
-    let reached = trials.iter().map(|trial| trial.purpose).max().unwrap_or(Purpose::Screen);
-    let phases: [(Purpose, Asks); 3] = [
-        (Purpose::Screen, screen::asks),
-        (Purpose::Combine, combine::asks),
-        (Purpose::Finalist, halving::asks),
-    ];
-    for (_, asks) in phases.into_iter().filter(|(purpose, _)| *purpose >= reached) {
-        let open = asks(&ledger).into_iter().find(|ask| ledger.wants(ask));
-        let open = open.map(|ask| opened(&ledger, ask, now));
-        if let Some(ask) = open.filter(|ask| bounds.allow(ask)) {
-            return Step::Visit(ask);
+    if let Some(ask) = searching(&ledger, &budget, now) {
+        return Step::Visit(ask);
+    }
+    let winner = confirm::frozen(&ledger).or_else(|| halving::winner(&ledger));
+    let Some(winner) = winner else {
+        let ask = characterising(&ledger, &budget, &plan.baseline, None);
+        let cut = ledger.trials.iter().all(|trial| trial.purpose < Purpose::Finalist)
+            && propose::propose(&ledger, &budget.cost).is_some();
+        let limit =
+            if plan.protocol.max_trials.is_some() { Reason::TrialLimit } else { Reason::Budget };
+        let reason = if cut { limit } else { Reason::KeepBaseline };
+        return ask.map_or(Step::Done(reason), |ask| Step::Visit(opened(&ledger, ask, now)));
+    };
+    let late = trials.iter().any(|trial| trial.purpose > Purpose::Confirm);
+    let reason = match confirm::next(&ledger, &budget, &winner, now) {
+        Step::Done(reason) => reason,
+        visit @ Step::Visit(_) if !late => return visit,
+        Step::Visit(_) => Reason::PairsExhausted,
+    };
+    let faster = confirm::is_faster(&ledger, &winner, now.session);
+    let best = if faster { &winner } else { &plan.baseline };
+    match characterising(&ledger, &budget, best, faster.then_some(&winner)) {
+        Some(ask) => Step::Visit(opened(&ledger, ask, now)),
+        None => Step::Done(reason),
+    }
+}
+
+/// The next visit before the confirmation.
+fn searching(ledger: &Ledger<'_>, budget: &Budget, now: Now) -> Option<Ask> {
+    let reached = ledger.trials.iter().map(|trial| trial.purpose).max();
+    let reached = reached.unwrap_or(Purpose::Fitness);
+    let open = |purpose: Purpose| match purpose {
+        Purpose::Fitness => fitness::ask(ledger),
+        Purpose::Search => look::ask(ledger, &budget.cost, now.session),
+        Purpose::Finalist => halving::ask(ledger),
+        _ => certify::ask(ledger),
+    };
+    [Purpose::Fitness, Purpose::Search, Purpose::Finalist, Purpose::Certify]
+        .into_iter()
+        .filter(|purpose| *purpose >= reached)
+        .find_map(|purpose| {
+            let ask = opened(ledger, open(purpose)?, now);
+            budget.allow(&ask).then_some(ask)
+        })
+}
+
+/// The next visit after the confirmation.
+fn characterising(
+    ledger: &Ledger<'_>,
+    budget: &Budget,
+    best: &Setting,
+    winner: Option<&Setting>,
+) -> Option<Ask> {
+    let protocol = &ledger.plan.protocol;
+    let reached = ledger.trials.iter().map(|trial| trial.purpose).max()?;
+    let curves = || ledger.trials.iter().filter(|trial| trial.purpose == Purpose::Curve);
+    let open = |purpose: Purpose| match purpose {
+        Purpose::Soak => characterise::soak(ledger, winner?),
+        Purpose::Ablation => characterise::ablation(ledger, winner?),
+        Purpose::Curve => {
+            let spent: u64 = curves().map(|trial| trial.elapsed_ms).sum();
+            let allowed = protocol.curve_share > 0.0 && budget.allow_curve(spent as f64);
+            allowed.then(|| characterise::curve(ledger, best, budget.cost.visit_ms))?
         }
-    }
-    if let Some(winner) = confirm::frozen(&ledger).or_else(|| halving::winner(&ledger)) {
-        return confirm::next(&ledger, &bounds, &winner, now);
-    }
-    // There is nothing to confirm yet, so what was kept for that is free for what is still open,
-    // and for levels that the screening had no time for.
-    let due = |ask: &Ask| {
-        ask.purpose >= reached
-            || ask.purpose == Purpose::Screen && ask.block < screen::blocks_per_round(plan)
+        _ => characterise::audit(ledger, best),
     };
-    let mut asks = phases.into_iter().flat_map(|(_, asks)| asks(&ledger));
-    let Some(ask) = asks.find(|ask| due(ask) && ledger.wants(ask)) else {
-        return Step::Done(Reason::KeepBaseline);
-    };
-    let ask = opened(&ledger, ask, now);
-    bounds.limit_of(&ask).map_or(Step::Visit(ask), Step::Done)
+    [Purpose::Soak, Purpose::Ablation, Purpose::Curve, Purpose::Audit]
+        .into_iter()
+        .filter(|purpose| *purpose >= reached)
+        .find_map(|purpose| {
+            let ask = open(purpose)?;
+            let allowed = budget.allow(&ask) && budget.limit_of(&ask).is_none();
+            allowed.then_some(ask)
+        })
 }
 
 /// The ask, or in its place the visit to the baseline that a session begins with: settings are
@@ -143,23 +216,57 @@ fn opened(ledger: &Ledger<'_>, ask: Ask, now: Now) -> Ask {
 }
 
 /// Whether an earlier sweep's answer may stand in for this visit. It may steer the search: the
-/// first look at a setting. Whatever a result is quoted from is always measured anew.
+/// look at a setting. Whatever a result is quoted from is always measured anew.
 #[must_use]
 pub fn may_reuse(plan: &Plan, ask: &Ask) -> bool {
-    ask.purpose == Purpose::Screen
-        && ask.setting != plan.baseline
-        && ask.block < screen::blocks_per_round(plan)
+    ask.purpose == Purpose::Search && ask.setting != plan.baseline && plan.protocol.record_grid == 0
 }
 
-/// Visits of a sweep that runs to the end of its plan with the fewest pairs; for progress and dry
-/// runs.
+/// The setting that looks best so far, with the cost of a turn in units of the baseline's; `None`
+/// before anything looked better than the baseline.
+#[must_use]
+pub fn leader(plan: &Plan, trials: &[Trial]) -> Option<(Setting, f64)> {
+    let ledger = Ledger::new(plan, trials);
+    halving::leader(&ledger).filter(|(_, cost)| *cost < 1.0)
+}
+
+/// Settings of the plan's space, those that are the same run counted once as far as the space is
+/// small enough to be counted.
+#[must_use]
+pub fn space_size(plan: &Plan) -> usize {
+    /// Larger spaces are not counted one by one.
+    const COUNTED: usize = 20_000;
+    let field = Field::new(plan);
+    if field.size() > COUNTED {
+        return field.size();
+    }
+    field.all().filter(|point| field.setting(point).is_some()).count()
+}
+
+/// The different settings of the plan's space.
+#[must_use]
+pub fn settings(plan: &Plan) -> Vec<Setting> {
+    let field = Field::new(plan);
+    field.all().filter_map(|point| field.setting(&point)).collect()
+}
+
+/// Visits of a sweep that nothing cuts short; for progress and dry runs.
 #[must_use]
 pub fn expected_visits(plan: &Plan) -> u32 {
-    let ledger = Ledger::new(plan, &[]);
-    let screen = screen::asks(&ledger).len();
-    let combine = combine::MOST + combine::MOST.div_ceil(screen::SETTINGS_PER_BLOCK);
-    let visits = screen + combine + halving::expected_visits(plan);
-    let visits = u32::try_from(visits).unwrap_or(u32::MAX);
-    let visits = visits.saturating_add(plan.protocol.confirm_pairs[0] * 2);
-    visits.min(plan.protocol.max_trials.unwrap_or(u32::MAX))
+    let protocol = &plan.protocol;
+    let space = space_size(plan);
+    let count = |visits: usize| u32::try_from(visits).unwrap_or(u32::MAX);
+    if protocol.record_grid > 0 {
+        return count(space).saturating_mul(protocol.record_grid);
+    }
+    let looks = space.min(40 + 4 * plan.axes.len());
+    let search = looks + looks / 4 + halving::expected_visits(plan);
+    let fixed = 2 * (protocol.fitness_pairs + protocol.confirm_pairs[0]);
+    count(search).saturating_add(fixed).min(protocol.max_trials.unwrap_or(u32::MAX))
+}
+
+/// The part of the way from the baseline to a winner that the ablation walks, in its order.
+#[must_use]
+pub fn path(plan: &Plan, trials: &[Trial], winner: &Setting) -> Vec<Setting> {
+    characterise::path(&Ledger::new(plan, trials), winner)
 }

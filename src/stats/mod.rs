@@ -5,6 +5,7 @@
 //! confidence outside of 0 to 1. What is compared with what is left to `analysis`; when to stop
 //! is left to `search`.
 
+mod certificate;
 mod estimate;
 mod interval;
 mod order;
@@ -12,6 +13,7 @@ mod paired;
 mod series;
 mod signed_rank;
 
+pub use certificate::{Certificate, LOOKS, certificate};
 pub use estimate::{Change, Estimate, Separation};
 pub use interval::student_t_interval;
 pub use order::{median, median_estimate, quantile, robust_spread, samples_to_bound};

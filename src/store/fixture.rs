@@ -89,7 +89,15 @@ pub(super) fn plan() -> Plan {
         rejected: Vec::new(),
         protocol: Protocol {
             slice: work(),
-            screen_blocks: 1,
+            strategy: crate::model::Strategy::Auto,
+            record_grid: 0,
+            fitness_pairs: 3,
+            certify_blocks: 9,
+            certify_within: 0.02,
+            soak_ms: 0,
+            curve_share: 0.25,
+            audit: 0,
+            target: None,
             finalists: 2,
             finalist_blocks: 1,
             confirm_pairs: [8, 12],
@@ -99,6 +107,7 @@ pub(super) fn plan() -> Plan {
             max_trials: None,
             calibration: None,
         },
+        prior: None,
         seed: 1,
     }
 }
@@ -133,7 +142,7 @@ fn trial(id: u32, outcome: Outcome, effective: Option<Setting>) -> Trial {
     Trial {
         schema: Trial::SCHEMA.to_owned(),
         id,
-        purpose: Purpose::Screen,
+        purpose: Purpose::Search,
         block: 0,
         session: 0,
         source: Source::Measured,

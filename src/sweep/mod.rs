@@ -179,7 +179,7 @@ impl Sweep<'_> {
         elapsed: Duration,
         cache: &mut CacheUse,
     ) -> Option<Trial> {
-        let work = &self.plan.protocol.slice;
+        let work = &ask.work;
         if search::may_reuse(self.plan, ask)
             && let Some(earlier) = self.cache.as_mut()
         {
@@ -206,6 +206,9 @@ impl Sweep<'_> {
         };
         if let Some(reason) = self.too_large(&ask.setting) {
             return Some(skipped(planned, reason));
+        }
+        if ask.fresh {
+            self.bench.engine.renew();
         }
         let trial = visit(&mut self.bench, planned, deadline);
         let cut = (self.interrupted)() && matches!(trial.outcome, Outcome::Failed(_));
@@ -238,7 +241,7 @@ impl Sweep<'_> {
 fn reused(found: Trial, ask: &Ask, id: u32, session: u32) -> Trial {
     Trial {
         id,
-        purpose: Purpose::Screen,
+        purpose: Purpose::Search,
         block: ask.block,
         session,
         source: Source::Cache,

@@ -97,10 +97,12 @@ fn world(name: &str) -> World {
     World::read(&folder.join(name).with_extension("toml")).unwrap()
 }
 
-const ENDLESS: Limits = Limits { budget: None, max_trials: None };
+fn endless() -> Limits {
+    Limits::of(None, None)
+}
 
 fn minutes(count: u64) -> Limits {
-    Limits { budget: Some(Duration::from_secs(60 * count)), max_trials: None }
+    Limits::of(Some(Duration::from_secs(60 * count)), None)
 }
 
 fn lab(world: World, seed: u64, limits: Limits) -> Lab {
@@ -171,6 +173,13 @@ impl Lab {
         }
         .run(trials.clone(), &mut |event| {
             if let Event::Finished { trial, .. } = event {
+                assert!(
+                    trial.id < 5000,
+                    "no end: {:?} {} {:?}",
+                    trial.purpose,
+                    trial.block,
+                    trial.asked
+                );
                 done.set(trial.id as usize);
             }
         })
@@ -302,36 +311,36 @@ fn a_killed_sweep_goes_on_where_it_stopped() {
     let quiet = || {
         let mut world = world("quiet-8c");
         (world.noise.sample_sd, world.noise.drift_sd, world.noise.token_sd) = (0.0, 0.0, 0.0);
-        lab(world, 3, Limits { budget: None, max_trials: None })
+        lab(world, 3, endless())
     };
-    let key = |trial: &Trial| (trial.purpose, trial.block, trial.asked.clone());
-    let whole: Vec<_> = quiet().full().trials.iter().map(key).collect();
-    for kill_at in (0..whole.len()).step_by(13) {
+    let whole = quiet().full().trials;
+    let best = quiet().optimum_s();
+    for kill_at in (0..whole.len()).step_by(23) {
         let first = quiet().sweep(Vec::new(), kill_at, None);
         assert_eq!((first.reason, first.trials.len()), (None, kill_at));
-        let resumed = quiet().sweep(first.trials, usize::MAX, None);
-        let mut keys: Vec<_> = resumed.trials.iter().map(key).collect();
-        // Half a pair of the confirmation is worth nothing and is run again.
-        let cut = kill_at > 0 && whole[kill_at - 1].0 == Purpose::Confirm && {
-            let block = whole[kill_at - 1].1;
-            whole[..kill_at].iter().filter(|it| (it.0, it.1) == (Purpose::Confirm, block)).count()
-                == 1
-        };
-        if cut {
-            assert_eq!(keys.remove(kill_at), whole[kill_at - 1]);
-        }
-        let mut rest = whole[kill_at..].to_vec();
-        let confirms = rest.first().is_none_or(|next| next.0 == Purpose::Confirm);
-        if kill_at > 0 && !confirms {
-            // The new session has its own visit to the baseline, which may be one due anyway.
-            let begin = keys.remove(kill_at);
-            assert_eq!((begin.0, begin.1, &begin.2), (rest[0].0, rest[0].1, &whole[0].2));
-            if let Some(due) = rest.iter().position(|key| *key == begin) {
-                rest.remove(due);
-            }
-        }
-        assert_eq!(keys[..kill_at], whole[..kill_at]);
-        assert_eq!(keys[kill_at..], rest, "killed at {kill_at}");
+        assert_eq!(first.trials[..], whole[..kill_at]);
+        let resumed = quiet().sweep(first.trials, usize::MAX, None).trials;
+        assert_eq!(resumed[..kill_at], whole[..kill_at]);
+        // The new session has its own visit to the baseline before anything is compared.
+        let began = resumed.get(kill_at).map(|trial| &trial.asked);
+        assert!(
+            kill_at == 0
+                || began.is_none_or(|it| *it == quiet().plan.baseline || {
+                    matches!(resumed[kill_at].purpose, Purpose::Confirm)
+                }),
+            "killed at {kill_at}"
+        );
+        let looks = resumed
+            .iter()
+            .filter(|it| it.purpose == Purpose::Search && it.asked != quiet().plan.baseline);
+        let mut looks: Vec<&Setting> = looks.map(|trial| &trial.asked).collect();
+        let count = looks.len();
+        looks.sort_unstable();
+        looks.dedup();
+        assert_eq!(looks.len(), count, "killed at {kill_at}: nothing is looked at twice");
+        let won = winner(&quiet().plan, &resumed).expect("there is something to gain");
+        let regret = quiet().turn_s(&won).unwrap() / best - 1.0;
+        assert!(regret < 0.02, "killed at {kill_at}: {:.1} % off", 100.0 * regret);
     }
 }
 
@@ -345,7 +354,7 @@ fn budget_and_limit_of_trials_are_honoured() {
         assert!(overrun < Duration::from_secs(5), "{count} min: {overrun:?} too long");
     }
     for most in [1, 2, 3, 10, 40, 100] {
-        let limits = Limits { budget: None, max_trials: Some(most) };
+        let limits = Limits::of(None, Some(most));
         let mut lab = lab(world("quiet-8c"), 1, limits);
         let trials = lab.full().trials;
         assert!(!trials.is_empty() && trials.len() <= most as usize, "{most}");
@@ -362,10 +371,10 @@ fn the_model_is_loaded_seldom() {
         let cells: Vec<_> = trials.iter().map(|it| (&it.asked.process, &it.asked.load)).collect();
         cells.windows(2).filter(|pair| pair[0] != pair[1]).count()
     };
-    let screen: Vec<Trial> =
-        trials.iter().filter(|it| it.purpose == Purpose::Screen).cloned().collect();
-    let rounds = lab.plan.protocol.screen_blocks as usize;
-    assert!(loads(&screen) <= 2 * rounds, "{} loads in {rounds} rounds", loads(&screen));
+    let search: Vec<Trial> =
+        trials.iter().filter(|it| it.purpose == Purpose::Search).cloned().collect();
+    let loads = loads(&search);
+    assert!(loads * 3 <= search.len(), "{loads} loads in {} visits", search.len());
 }
 
 #[test]
@@ -376,9 +385,9 @@ fn earlier_results_steer_and_are_never_quoted() {
     assert_eq!(ending.cache.hits, 0);
     let mut second = lab(world("quiet-8c"), 5, minutes(15));
     let ending = second.sweep(Vec::new(), usize::MAX, Some(&mut earlier));
-    assert!(ending.cache.hits > 0 && ending.cache.hits == ending.cache.asked);
+    assert!(ending.cache.hits > 0 && ending.cache.hits <= ending.cache.asked);
     for trial in ending.trials.iter().filter(|trial| trial.source == Source::Cache) {
-        assert_eq!((trial.purpose, trial.elapsed_ms), (Purpose::Screen, 0));
+        assert_eq!((trial.purpose, trial.elapsed_ms), (Purpose::Search, 0));
         assert_ne!(trial.asked, second.plan.baseline);
     }
     assert!(called_faster(&second.plan, &ending.trials));
@@ -392,56 +401,45 @@ fn what_auto_turned_out_to_be_is_not_tried_again() {
     let off = |trial: &&Trial| trial.asked.context.flash_attention.word() == "off";
     let axis = lab.plan.axes.iter().find(|axis| axis.knob == "flash_attention").unwrap();
     assert!(axis.levels.contains(&Level::Word("on".into())));
-    let after_first = |trial: &&Trial| trial.id > 5;
-    assert_eq!(trials.iter().filter(on).filter(after_first).count(), 0);
+    assert_eq!(trials.iter().filter(on).count(), 0);
     assert!(trials.iter().any(|trial| off(&trial)));
-}
-
-/// The settings that were measured at least once.
-fn measured(trials: &[Trial]) -> Vec<&Setting> {
-    let ran = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
-    trials.iter().filter(ran).map(|trial| &trial.asked).collect()
 }
 
 #[test]
 fn one_killed_worker_does_not_end_the_search() {
-    let fates: [Fate; 3] = [
+    let fates: [Fate; 4] = [
         |_, run, _| (run == 2).then(killed),
-        |_, run, _| (run == 2).then(late),
-        |_, run, _| (run == 2).then(out_of_memory),
+        |_, run, _| (run == 30).then(killed),
+        |_, run, _| (run == 31).then(late),
+        |_, run, _| (run == 32).then(out_of_memory),
     ];
     for fate in fates {
-        let mut lab = lab(world("quiet-8c"), 1, ENDLESS);
+        let mut lab = lab(world("quiet-8c"), 1, endless());
         lab.fate = fate;
         let ending = lab.full();
         let lost: Vec<&Trial> =
             ending.trials.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).collect();
         let [lost] = lost[..] else { panic!("{lost:?}") };
         let kind = lost.outcome.kind();
-        let measured = measured(&ending.trials);
-        for axis in lab.plan.axes.iter().filter(|axis| axis.knob.starts_with("threads")) {
-            for level in &axis.levels {
-                let setting = knob::apply(axis, &lab.plan.baseline, level).unwrap();
-                let gone = setting == lost.asked && kind == "out-of-memory";
-                assert!(gone || measured.contains(&&setting), "{} {level}: {kind}", axis.knob);
-            }
-        }
         assert!(called_faster(&lab.plan, &ending.trials), "{kind}: {:?}", ending.reason);
     }
 }
 
 #[test]
 fn what_fails_by_accident_twice_is_left_alone() {
-    let mut lab = lab(world("quiet-8c"), 1, ENDLESS);
+    let mut lab = lab(world("quiet-8c"), 1, endless());
     lab.fate =
         |plan, _, job| (job.setting.threads.threads != plan.baseline.threads.threads).then(late);
     let ending = lab.full();
-    let axis = lab.plan.axes.iter().find(|axis| axis.knob == "threads").unwrap();
-    for level in &axis.levels {
-        let setting = knob::apply(axis, &lab.plan.baseline, level).unwrap();
-        let tries = ending.trials.iter().filter(|trial| trial.asked == setting).count();
-        assert!(setting == lab.plan.baseline || tries == Outcome::ACCIDENTS, "{level}: {tries}");
+    let failed = |trial: &&Trial| matches!(trial.outcome, Outcome::Failed(_));
+    for trial in ending.trials.iter().filter(failed) {
+        let tries = ending.trials.iter().filter(|other| other.asked == trial.asked).count();
+        assert!(tries <= Outcome::ACCIDENTS, "{tries}");
     }
+    // A level that never runs is given up, with whatever it is combined.
+    let failures = ending.trials.iter().filter(failed).count();
+    let levels = lab.plan.axes.iter().find(|axis| axis.knob == "threads").unwrap().levels.len();
+    assert!(failures <= levels * 3 * Outcome::ACCIDENTS, "{failures} for {levels} levels");
 }
 
 #[test]
@@ -484,7 +482,7 @@ fn a_baseline_that_ran_before_may_fail_at_first() {
 #[test]
 fn a_sweep_begins_with_the_baseline() {
     for seed in 0..20 {
-        let limits = Limits { budget: None, max_trials: Some(2) };
+        let limits = Limits::of(None, Some(2));
         let mut lab = lab(world("quiet-8c"), seed, limits);
         assert_eq!(lab.full().trials[0].asked, lab.plan.baseline, "seed {seed}");
     }
@@ -500,44 +498,14 @@ fn another_day_is_no_gain() {
     next_day.machine.core_bandwidth_bytes_per_s *= 3.0;
     next_day.machine.bandwidth_bytes_per_s *= 3.0;
     for kill_at in 1..10 {
-        let mut slow = lab(day.clone(), 1, ENDLESS);
+        let mut slow = lab(day.clone(), 1, endless());
         let first = slow.sweep(Vec::new(), kill_at, None).trials;
-        let mut fast = lab(next_day.clone(), 2, ENDLESS);
+        let mut fast = lab(next_day.clone(), 2, endless());
         fast.plan = slow.plan.clone();
         let trials = fast.sweep(first, usize::MAX, None).trials;
         assert_eq!(trials[kill_at].asked, fast.plan.baseline);
-        // Only what looked better than the baseline is combined.
-        let combined = trials.iter().filter(|trial| trial.purpose == Purpose::Combine).count();
-        assert_eq!(combined, 0, "killed at {kill_at}");
+        assert!(!called_faster(&fast.plan, &trials), "killed at {kill_at}");
     }
-}
-
-#[test]
-fn a_search_that_finds_nothing_uses_its_whole_budget() {
-    let (mut kept, mut cut) = (0, 0);
-    for seed in 0..20 {
-        let mut lab = lab(world("noisy-2c-vm"), seed, minutes(1));
-        let ending = lab.full();
-        let found = crate::analysis::findings(&lab.plan, &ending.trials, "");
-        let seen = |setting: &Setting| ending.trials.iter().any(|it| it.asked == *setting);
-        let mut levels = lab.plan.axes.iter().flat_map(|axis| {
-            axis.levels.iter().filter_map(|level| knob::apply(axis, &lab.plan.baseline, level))
-        });
-        let on = |setting: &Setting| setting.context.flash_attention.word() == "on";
-        let all = levels.all(|setting| seen(&setting) || on(&setting));
-        match (ending.reason, found.verdict) {
-            (Some(Reason::KeepBaseline), _) => assert!(all, "seed {seed}: a level is missing"),
-            (_, Verdict::KeepBaseline) => assert!(all, "seed {seed}: a level was not tried"),
-            (Some(Reason::Budget), _) => {
-                let spent = spent(&lab.plan, &ending.trials).as_secs();
-                assert!(spent > 45, "seed {seed}: ended after {spent} s");
-                cut += 1;
-            }
-            _ => {}
-        }
-        kept += usize::from(all);
-    }
-    assert!(kept + cut > 0);
 }
 
 #[test]

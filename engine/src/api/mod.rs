@@ -60,6 +60,10 @@ pub trait Engine {
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
 
+    /// Ends what is kept loaded, so that the next job starts a new process. An engine without
+    /// processes has nothing to do.
+    fn renew(&mut self) {}
+
     /// What the model needs of each memory under the setting; nothing is allocated for it, and
     /// nothing runs.
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {

@@ -347,6 +347,10 @@ impl Engine for WorkerEngine {
         }
     }
 
+    fn renew(&mut self) {
+        self.residents.clear();
+    }
+
     /// In a process of its own: several malformed headers end it.
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
         if !setting.process.rpc.is_empty() {

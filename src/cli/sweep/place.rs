@@ -9,7 +9,7 @@ use autotune_engine::sim::World;
 
 use crate::cli::detect::measurable;
 use crate::cli::engine::OpenEngine;
-use crate::cli::{Printer, Stop, interrupt, model};
+use crate::cli::{Printer, Stop, interrupt, model, peaks};
 use crate::detect;
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
@@ -43,6 +43,7 @@ impl Place {
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
+            peaks::complete(&mut machine, &detect::live(), printer);
             card = model::card(model, printer)?;
             sensors = Box::new(Counters(SystemClock::start()));
             // Only what a loaded backend drives counts as graphics memory.

@@ -47,13 +47,21 @@ pub(super) fn plan(plan: &Plan) -> String {
     let [least, most] = protocol.confirm_pairs;
     let _ = writeln!(
         text,
-        "\nEach visit: {} prompt and {} generated tokens. About {} visits: {} round(s) of screening, \
-         {} finalists, {least} to {most} pairs of confirmation.",
+        "\nEach visit: {} prompt and {} generated tokens. A space of {} settings, searched by \
+         strategy {}\nin about {} visits: {} pairs of the default with itself, {} finalists, \
+         {least} to {most} pairs\nof confirmation, {}.",
         protocol.slice.prompt_tokens,
         protocol.slice.generate_tokens,
+        search::space_size(plan),
+        protocol.strategy.word(),
         search::expected_visits(plan),
-        protocol.screen_blocks,
-        protocol.finalists
+        protocol.fitness_pairs,
+        protocol.finalists,
+        if protocol.soak_ms == 0 {
+            "no soak (budgets from 15 minutes up have one)"
+        } else {
+            "a soak of 3 minutes"
+        }
     );
     if protocol.calibration.is_none() {
         let _ = writeln!(text, "Nothing was run: lengths and rounds rest on a guess of the speed.");

@@ -70,15 +70,17 @@ pub(super) fn plot(findings: &Findings) -> Option<Plot> {
     Some(Plot::new("optimization-log", title, words.join("; "), svg).wide())
 }
 
-/// Each bar begins where the one before ended. That is a way of placing them: the steps were
-/// measured alone, and what they give together is the last row's own measurement.
+/// Each bar begins where the one before ended and ends at what the changes so far were measured to
+/// give together; where they were measured alone only, at the product.
 fn effects(effects: &[Effect]) -> Vec<Row> {
     let mut reached = 1.0;
-    let measured = effects.iter().filter_map(|effect| Some((effect, effect.alone?)));
+    let measured =
+        effects.iter().filter_map(|effect| Some((effect, effect.cumulative.or(effect.alone)?)));
     measured
         .map(|(effect, change)| {
             let from: f64 = reached;
-            let at = |value: f64| from * value;
+            let together = effect.cumulative.is_some();
+            let at = |value: f64| if together { value } else { from * value };
             let Estimate { value, low, high, .. } = change.speed_ratio;
             reached = at(value);
             Row {

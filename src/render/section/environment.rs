@@ -74,11 +74,21 @@ pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
     } else {
         format!("Default: {}; tuned: {}", describe(default), describe(best))
     };
-    SectionView::missing(
-        "affinity",
-        "Affinity and NUMA",
-        format!("{used}. Other placements: not measured by this version of autotune."),
-    )
+    let placements = evidence.findings.curves.iter().any(|curve| curve.knob == "placement");
+    let others = if placements {
+        "The curves hold the other placements"
+    } else {
+        "Other placements were not turned: `--knobs all` or `--knobs placement,strict` does"
+    };
+    let mut blocks: Vec<_> = evidence
+        .figures(|name| ["placement", "strict", "numa"].iter().any(|knob| name.contains(knob)))
+        .into_iter()
+        .collect();
+    if blocks.is_empty() {
+        return SectionView::missing("affinity", "Affinity and NUMA", format!("{used}. {others}."));
+    }
+    blocks.push(BlockView::text(format!("{used}. {others}.")));
+    SectionView::of("affinity", "Affinity and NUMA", blocks)
 }
 
 /// The file's own types; other quantizations need other files.

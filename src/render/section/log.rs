@@ -1,8 +1,9 @@
 //! How the default became the tuned setting, and what else could be chosen.
 
-use crate::model::Verdict;
+use crate::model::{Effect, Verdict};
 use crate::render::view::{BlockView, CellView, SectionView};
 use crate::render::{format, summary, trial, verdict};
+use crate::stats::{Change, Separation};
 
 use super::Evidence;
 
@@ -19,9 +20,17 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
     }
     let mut rows: Vec<_> = steps
         .into_iter()
-        .map(|step| {
+        .zip(&findings.effects)
+        .map(|(step, effect)| {
             let way = format!("{} → {}", step.from, step.to);
-            vec![CellView::plain(step.knob), CellView::plain(way), step.change]
+            let [cumulative, withdrawn] = [effect.cumulative, effect.withdrawn].map(changed);
+            vec![
+                CellView::plain(step.knob),
+                CellView::plain(way),
+                step.change,
+                cumulative,
+                withdrawn,
+            ]
         })
         .collect();
     if let Verdict::Confirmed { turn, evidence, .. } = &findings.verdict {
@@ -29,21 +38,68 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
         rows.push(vec![
             CellView::plain("all together"),
             CellView::plain("default → tuned, confirmed"),
+            CellView::none(),
             cell.citing(evidence),
+            CellView::none(),
         ]);
     }
     let mut blocks: Vec<_> =
         evidence.figures(|name| name == "optimization-log").into_iter().collect();
     blocks.push(BlockView::table(
         "Changes from the default, speed of whole turns",
-        &[("Knob", false), ("Change", false), ("Effect alone", true)],
+        &[
+            ("Knob", false),
+            ("Change", false),
+            ("Alone", true),
+            ("Cumulative", true),
+            ("Best over best without it", true),
+        ],
         rows,
     ));
+    blocks.push(BlockView::text(lesson(&findings.effects)));
     blocks.push(BlockView::text(
-        "Each effect is from trials that differ in this knob only, seen from the default; effects \
-         need not multiply to the whole, which has a measurement of its own.",
+        "Every cell was measured in interleaved blocks: the default with this change alone, the \
+         default with it and all changes above, the best setting with it taken back. Effects need \
+         not multiply to the whole, which has a measurement of its own.",
     ));
     SectionView::of("log", "Optimization log", blocks)
+}
+
+fn changed(change: Option<Change>) -> CellView {
+    change.map_or_else(CellView::none, |change| CellView {
+        tone: Some(verdict::tone(&change)),
+        ..format::change(&change).into()
+    })
+}
+
+/// The change that does most, and those that do nothing.
+fn lesson(effects: &[Effect]) -> String {
+    let told = |effect: &&Effect, wanted: Separation| {
+        effect.alone.is_some_and(|change| change.separation == wanted)
+    };
+    let most = effects.iter().find(|effect| told(effect, Separation::Faster));
+    let first = most.map_or_else(
+        || "No single change is faster alone beyond doubt; only together they are.".to_owned(),
+        |effect| {
+            let change = effect.alone.as_ref().map(|change| format::change(change).text);
+            format!(
+                "The most effective single change is {} {} → {} ({}).",
+                effect.knob,
+                effect.from,
+                effect.to,
+                change.unwrap_or_default()
+            )
+        },
+    );
+    let idle: Vec<&str> = effects
+        .iter()
+        .filter(|effect| told(effect, Separation::NotSeparated))
+        .map(|effect| effect.knob.as_str())
+        .collect();
+    if idle.is_empty() {
+        return first;
+    }
+    format!("{first} Alone nothing can be told of {}: it may go back.", idle.join(", "))
 }
 
 /// Settings that are as good, and what was left out.
