@@ -10,14 +10,14 @@ use clap::{Args, ValueEnum};
 
 use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
-use super::sweep::{place, summary, typed_command, workload};
+use super::sweep::{place, typed_command, workload};
 use super::variants::variants;
 use super::{Exit, Printer, Stop};
 use crate::detect;
 use crate::knob;
-use crate::model::{Machine, MoreContext, Plan, PlanMap, Workload};
+use crate::model::{Machine, MoreContext, Plan, PlanMap, Provenance, Workload};
 use crate::plan::{self, Limits, MapGround, Point, Roof, Wish};
-use crate::render::plan as render;
+use crate::render::{plan as render, space};
 use counted::Counted;
 use subject::Subject;
 
@@ -84,19 +84,18 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     let engine = opened.engine.as_mut();
     let machine = subject::machine(arguments, opened.world.as_ref(), engine, printer)?;
     let ground = Ground { arguments, subject: &subject, machine: &machine };
-    let plan = ground.search_space(workload, engine, printer)?;
+    let mut plan = ground.search_space(workload, engine, printer)?;
     let map = ground.map(&plan, engine)?;
+    plan.rejected.clone_from(&map.rejected);
     let text = match arguments.format {
         Format::Json => {
             let json = serde_json::to_string_pretty(&map);
             json.expect("documents have string keys only") + "\n"
         }
-        Format::Text => render::text(&map) + &summary::search_space(&plan),
-        Format::Md => format!(
-            "{}\n```\n{}\n```\n",
-            render::markdown(&map),
-            summary::search_space(&plan).trim()
-        ),
+        Format::Text => render::text(&map) + &space::text(&plan),
+        Format::Md => {
+            format!("{}\n{}", render::markdown(&map), render::fenced(&space::text(&plan)))
+        }
     };
     printer.data(&text).map(|()| Exit::Done)
 }
@@ -165,7 +164,7 @@ impl Ground<'_> {
             rest: own_forecast.rest.clone(),
             cells,
             more_context,
-            rates_missing: peaks.is_none().then(|| rates_missing(arguments)),
+            rates_missing: peaks.is_none().then(|| rates_missing(machine, arguments)),
             axes: plan.axes.clone(),
             rejected,
             room,
@@ -246,7 +245,10 @@ fn uncountable(failure: &Failure) -> Stop {
     }
 }
 
-fn rates_missing(arguments: &Arguments) -> String {
+fn rates_missing(machine: &Machine, arguments: &Arguments) -> String {
+    if machine.provenance == Provenance::Simulated {
+        return "peaks of a simulated machine are not known".to_owned();
+    }
     let there = if arguments.machine.is_some() { " on that machine" } else { "" };
     format!("peaks were not measured: `autotune detect --ceilings`{there} measures them")
 }

@@ -230,15 +230,15 @@ fn too_much(name: &str, free: Bytes, reserve: Bytes, need: &Sum) -> Option<Strin
     if need.total() == Bytes(0) {
         return None;
     }
-    Some(format!(
-        "{name}: {} weights + {} KV + {} compute + {} rest = {} > {available} by {}",
-        need.weights_bytes,
-        need.kv_bytes,
-        need.compute_bytes,
-        need.rest_bytes,
-        need.total(),
-        Bytes(over)
-    ))
+    let parts = [
+        (need.weights_bytes, "weights"),
+        (need.kv_bytes, "KV"),
+        (need.compute_bytes, "compute"),
+        (need.rest_bytes, "rest"),
+    ];
+    let parts = parts.iter().filter(|(bytes, _)| *bytes > Bytes(0));
+    let sum = parts.map(|(bytes, what)| format!("{bytes} {what}")).collect::<Vec<_>>().join(" + ");
+    Some(format!("{name}: {sum} = {} > {available} by {}", need.total(), Bytes(over)))
 }
 
 /// Why a setting does not fit into main memory, by the engine's own count; `None` where it does
