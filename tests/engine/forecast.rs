@@ -220,8 +220,6 @@ fn many_settings_are_counted_as_each_alone_and_a_refusal_costs_no_other() {
         assert_eq!(found.buffers, alone);
     }
     let missing = bench.folder.path().join("missing.gguf");
-    assert!(matches!(
-        bench.engine.reservations(&missing, &settings),
-        Ok(answers) if answers.iter().all(Result::is_err)
-    ));
+    let failure = bench.engine.reservations(&missing, &settings).unwrap_err();
+    assert!(matches!(failure, Failure::Refused { .. }), "{failure:?}");
 }
