@@ -26,7 +26,7 @@ fn file(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
 /// Every verb that reads a model, on one file.
 fn refused_by_every_reader(path: &Path, code: i32, thing: &str) {
     let folder = tempfile::tempdir().unwrap();
-    for verb in [&["bench", "-m"][..], &["sweep", "--model"]] {
+    for verb in [&["bench", "-m"][..], &["sweep", "--model"], &["plan", "--model"]] {
         let printed = run(autotune(folder.path()).args(verb).arg(path));
         assert_refused(&printed, code, thing);
     }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use autotune_engine::api::Failure;
+use autotune_engine::api::{Engine, Failure};
 use clap::{Args, ValueEnum};
 use etcetera::BaseStrategy;
 
-use super::engine::{self, EngineChoice};
+use super::engine::{self, Devices, EngineChoice};
 use super::peaks::{self, Ceilings};
 use super::{Exit, Printer, Stop, Verbosity};
 use crate::detect::{self, Host, Tree};
@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         machine.unseen.insert("engine".to_owned(), why.to_owned());
     }
     if arguments.backends {
-        add_devices(&mut machine, printer);
+        add_devices(&mut machine, &Devices::default(), printer);
     }
     let listed = arguments.unseen || printer.verbosity >= Verbosity::Verbose;
     let unseen = if listed { Unseen::Listed } else { Unseen::Counted };
@@ -126,10 +126,16 @@ pub(super) fn add_variants(machine: &mut Machine, printer: Printer) {
 }
 
 /// What the engine's backends list, in a process that a broken driver may kill.
-pub(super) fn add_devices(machine: &mut Machine, printer: Printer) {
-    let opened = engine::open(&EngineChoice::LlamaCpp);
-    let devices = opened
-        .and_then(|mut opened| opened.engine.devices().map_err(|failure| no_answer(&failure)));
+///
+/// RPC servers are asked too; one that does not answer is said, and is not among the facts.
+pub(super) fn add_devices(machine: &mut Machine, named: &Devices, printer: Printer) {
+    let opened = engine::open_with(&EngineChoice::LlamaCpp, named);
+    let devices = opened.and_then(|mut opened| {
+        if !named.rpc.is_empty() {
+            reach(opened.engine.as_mut(), &named.rpc, printer);
+        }
+        opened.engine.devices().map_err(|failure| no_answer(&failure))
+    });
     match devices {
         Ok(devices) => detect::add_devices(machine, devices),
         Err(stop) => {
@@ -139,6 +145,24 @@ pub(super) fn add_devices(machine: &mut Machine, printer: Printer) {
             for path in cards.chain(["devices".to_owned()]) {
                 machine.unseen.insert(path, stop.message.clone());
             }
+        }
+    }
+}
+
+/// Says what RPC servers offer.
+fn reach(engine: &mut dyn Engine, servers: &[String], printer: Printer) {
+    match engine.reached(servers) {
+        Ok(devices) => {
+            for device in devices {
+                let free = device.free_bytes.map(|free| format!(", {free} free"));
+                let line = format!("{} at {}", device.name, device.description);
+                let line = format!("{line}{}", free.unwrap_or_default());
+                printer.say(super::global::one_line(&line));
+            }
+        }
+        Err(failure) => {
+            let line = super::global::one_line(&failure.to_string());
+            printer.say(format!("warning: {line}"));
         }
     }
 }

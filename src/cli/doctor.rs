@@ -5,13 +5,16 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use autotune_engine::api::Sum;
 use clap::{Args, ValueEnum};
 
-use super::engine::{self, EngineChoice};
+use super::engine::{self, Devices, EngineChoice};
+use super::sweep::place;
 use super::{Exit, Printer, Stop, Verbosity, detect as machines, interrupt, model, peaks};
 use crate::detect::{self, GpuProcess, Host};
 use crate::doctor::{self, Bench, Subject, TrialResult};
 use crate::model::{Condition, Diagnosis, Machine, ModelCard, Provenance};
+use crate::plan;
 use crate::render::doctor as render;
 
 /// Between two looks at what the processors do.
@@ -41,14 +44,16 @@ pub struct Arguments {
     #[arg(short, long, value_name = "MODEL")]
     model: Option<String>,
     /// Try no remedy and ask no engine; from files alone
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["rpc", "backend_dir"])]
     no_trials: bool,
     /// Load the engine's backends, to see which cards they drive
     #[arg(long, conflicts_with_all = ["sysroot", "no_trials"])]
     backends: bool,
     /// Judge another machine: a file of `detect --capture`, or a folder with its proc and sys
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["rpc", "backend_dir"])]
     sysroot: Option<PathBuf>,
+    #[command(flatten)]
+    devices: Devices,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -76,7 +81,8 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
             let tree = machines::tree(root)?;
             let machine = detect::machine(&tree);
             let condition = detect::condition(&tree, &mut || {});
-            Patient { machine, condition, card: card.as_ref(), holders: Vec::new() }.judge(&[])
+            let (card, need, holders) = (card.as_ref(), None, Vec::new());
+            Patient { machine, condition, card, need, holders }.judge(&[])
         }
         None => match here(arguments, card.as_ref(), printer)? {
             Some(diagnosis) => diagnosis,
@@ -105,6 +111,7 @@ struct Patient<'a> {
     machine: Machine,
     condition: Condition,
     card: Option<&'a ModelCard>,
+    need: Option<Sum>,
     holders: Vec<GpuProcess>,
 }
 
@@ -114,6 +121,7 @@ impl Patient<'_> {
             machine: &self.machine,
             condition: &self.condition,
             model: self.card,
+            need: self.need,
             model_storage: self.card.and(self.machine.storage.kind),
             gpu_memory: &self.holders,
             trials,
@@ -134,8 +142,8 @@ fn here(
     let mut machine = detect::machine(&host);
     peaks::complete(&mut machine, &host, printer);
     let tries = !arguments.no_trials && machine.provenance == Provenance::Live;
-    if arguments.backends {
-        machines::add_devices(&mut machine, printer);
+    if arguments.backends || arguments.devices.named() {
+        machines::add_devices(&mut machine, &arguments.devices, printer);
     }
     if tries {
         machines::add_variants(&mut machine, printer);
@@ -144,13 +152,26 @@ fn here(
     let condition = detect::condition(&host as &dyn Host, &mut || thread::sleep(PAUSE));
     // A driver that does not answer has its reason among the machine's unseen facts.
     let holders = detect::gpu_processes().unwrap_or_default();
-    let patient = Patient { machine, condition, card, holders };
+    let need = card.filter(|_| tries).and_then(|card| need(card, &machine));
+    let patient = Patient { machine, condition, card, need, holders };
     let found = patient.judge(&[]);
     if !tries {
         return Ok(Some(found));
     }
     let Some(trials) = tried(&patient, &found, arguments, printer)? else { return Ok(None) };
     Ok(Some(if trials.is_empty() { found } else { patient.judge(&trials) }))
+}
+
+/// What the model needs as llama-server would run it, everything on the processor; `None` where
+/// the engine does not say.
+fn need(card: &ModelCard, machine: &Machine) -> Option<Sum> {
+    let variants = &machine.engine.as_ref()?.variants;
+    let workload = plan::built_in().into_iter().next()?;
+    let (own, _) = plan::baseline(card, &place::here(machine), &workload, variants);
+    let context = &own.context;
+    let point = plan::point(&own, context.context, context.type_k, context.ubatch);
+    let mut opened = engine::open(&EngineChoice::LlamaCpp).ok()?;
+    opened.engine.forecast(&card.path, &point.setting).ok().map(|found| found.memory())
 }
 
 fn folder_of(path: &Path) -> Option<PathBuf> {

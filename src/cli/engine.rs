@@ -45,6 +45,11 @@ pub(super) struct Devices {
 }
 
 impl Devices {
+    /// Whether any was named.
+    pub(super) fn named(&self) -> bool {
+        !self.backend_dir.is_empty() || !self.rpc.is_empty()
+    }
+
     /// What the worker's environment needs: the folders named here before those inherited.
     fn environment(&self) -> Result<Vec<(OsString, OsString)>, Stop> {
         if self.backend_dir.is_empty() {

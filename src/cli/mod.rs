@@ -21,6 +21,7 @@ mod rpc_server;
 mod spelling;
 mod sweep;
 mod synth;
+mod variants;
 mod worker;
 
 use std::process::ExitCode;

@@ -1,22 +1,25 @@
 //! The verb `plan`: what of a model fits here and how fast it can be, before anything runs.
 
-use std::path::{Path, PathBuf};
+mod counted;
+mod subject;
 
-use autotune_engine::api::{Engine, Forecast, Setting, VariantReport, VariantVerdict};
-use autotune_engine::sim::World;
+use std::path::PathBuf;
+
+use autotune_engine::api::{Bytes, Engine, Failure, KvType, Setting, VariantReport};
 use clap::{Args, ValueEnum};
 
-use super::engine::{self, EngineChoice};
+use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
-use super::sweep::{place, summary, typed_command, workload};
-use super::{Exit, Printer, Stop, peaks};
+use super::sweep::{place, typed_command, workload};
+use super::variants::variants;
+use super::{Exit, Printer, Stop};
 use crate::detect;
-use crate::gguf::ModelFile;
 use crate::knob;
-use crate::model::{LayerWeights, Machine, ModelCard, MoreContext, Plan, PlanMap};
+use crate::model::{Machine, MoreContext, Plan, PlanMap, Provenance, Workload};
 use crate::plan::{self, Limits, MapGround, Point, Roof, Wish};
-use crate::render::plan as render;
-use crate::synth;
+use crate::render::{plan as render, space};
+use counted::Counted;
+use subject::Subject;
 
 /// Show what of a model fits here, how fast it can be, and what a sweep would try
 #[derive(Debug, Args)]
@@ -47,7 +50,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "NAME|FILE", default_value = "chat")]
     workload: String,
     /// Plan for the machine of this document instead of this one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rpc")]
     machine: Option<PathBuf>,
     /// Format of the result on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -55,6 +58,8 @@ pub struct Arguments {
     /// Who counts: llama.cpp, or sim:FILE for a simulated machine
     #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
     engine: EngineChoice,
+    #[command(flatten)]
+    devices: Devices,
 }
 
 /// How a plan is written.
@@ -68,210 +73,183 @@ enum Format {
     Md,
 }
 
-/// A model to be planned; an outline goes away with it.
-struct Subject {
-    card: ModelCard,
-    layers: LayerWeights,
-    path: PathBuf,
-    _outline: Option<synth::Outline>,
-}
-
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let mut opened = engine::open(&arguments.engine)?;
-    let subject = subject(arguments, opened.world.as_ref())?;
-    let machine = machine(arguments, opened.world.as_ref(), printer)?;
-    let (plan, map) = map(arguments, &subject, &machine, opened.engine.as_mut())?;
+    let workload = wanted(arguments)?;
+    let mut opened = engine::open_with(&arguments.engine, &arguments.devices)?;
+    let subject = match &opened.world {
+        Some(world) => Subject::simulated(world, &arguments.model),
+        None => Subject::read(&arguments.model)?,
+    };
+    let engine = opened.engine.as_mut();
+    let machine = subject::machine(arguments, opened.world.as_ref(), engine, printer)?;
+    let ground = Ground { arguments, subject: &subject, machine: &machine };
+    let mut plan = ground.search_space(workload, engine, printer)?;
+    let map = ground.map(&plan, engine)?;
+    plan.rejected.clone_from(&map.rejected);
     let text = match arguments.format {
         Format::Json => {
             let json = serde_json::to_string_pretty(&map);
             json.expect("documents have string keys only") + "\n"
         }
-        Format::Text => render::text(&map) + &summary::search_space(&plan),
-        Format::Md => format!(
-            "{}\n```\n{}\n```\n",
-            render::markdown(&map),
-            summary::search_space(&plan).trim()
-        ),
+        Format::Text => render::text(&map) + &space::text(&plan),
+        Format::Md => {
+            format!("{}\n{}", render::markdown(&map), render::fenced(&space::text(&plan)))
+        }
     };
     printer.data(&text).map(|()| Exit::Done)
 }
 
-fn subject(arguments: &Arguments, world: Option<&World>) -> Result<Subject, Stop> {
-    if let Some(world) = world {
-        let card = place::simulated_model(world, &arguments.model);
-        let layer_bytes =
-            vec![
-                autotune_engine::api::Bytes(card.file_bytes.0 / u64::from(card.layers.max(1)));
-                usize::try_from(card.layers).unwrap_or(0)
-            ];
-        let layers = LayerWeights {
-            expert_bytes: vec![autotune_engine::api::Bytes(0); layer_bytes.len()],
-            layer_bytes,
-            embedding_bytes: autotune_engine::api::Bytes(0),
-            output_bytes: autotune_engine::api::Bytes(0),
-            active_parameters: card.parameters,
-            quantized: true,
-        };
-        return Ok(Subject { path: card.path.clone(), card, layers, _outline: None });
-    }
-    let outline = if synth::Name::is_synthetic(&arguments.model) {
-        let made = synth::outline(&arguments.model, &std::env::temp_dir());
-        Some(made.map_err(|error| Stop::from_error(Exit::Usage, &error))?)
-    } else {
-        None
-    };
-    let path =
-        outline.as_ref().map_or(Path::new(&arguments.model), synth::Outline::path).to_owned();
-    let file = ModelFile::open(&path).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
-    let mut card = ModelCard::of(&file).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
-    let layers = plan::layers(&file, &card);
-    // The outline is gone when the plan is read.
-    card.path = PathBuf::from(&arguments.model);
-    Ok(Subject { card, layers, path, _outline: outline })
-}
-
-fn machine(
-    arguments: &Arguments,
-    world: Option<&World>,
-    printer: Printer,
-) -> Result<Machine, Stop> {
-    if let Some(path) = &arguments.machine {
-        let wrong = |why: String| {
-            Stop::usage(format!("cannot read the machine {}: {why}", path.display()))
-                .hint("`autotune detect --format json -o machine.json` writes one")
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let machine: Machine =
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if machine.schema != Machine::SCHEMA {
-            return Err(wrong(format!("it is no document of {}", Machine::SCHEMA)));
-        }
-        return Ok(machine);
-    }
-    if let Some(world) = world {
-        return Ok(place::simulated_machine(world));
-    }
-    let host = detect::live();
-    let mut machine = detect::machine(&host);
-    peaks::complete(&mut machine, &host, printer);
-    Ok(machine)
-}
-
-/// Asks the engine for each point and puts the map together.
-fn map(
-    arguments: &Arguments,
-    subject: &Subject,
-    machine: &Machine,
-    engine: &mut dyn Engine,
-) -> Result<(Plan, PlanMap), Stop> {
-    let plan = search_space(arguments, subject, machine, engine)?;
-    let mut counted = |setting: &Setting| forecast(engine, &subject.path, setting);
-    let room = plan::room(machine);
-    let peaks = Roof::of(&subject.card, &subject.layers, machine.ceilings.as_ref());
-    let ground = MapGround {
-        card: &subject.card,
-        layers: &subject.layers,
-        room: &room,
-        roof: peaks.as_ref(),
-    };
-    let mut cells = Vec::new();
-    for point in plan::points(&subject.card, &plan.baseline, &arguments.context) {
-        cells.extend(plan::cells(ground, &point, &counted(&point.setting)?));
-    }
-    let own = plan.baseline.context.context;
-    let own_point = at(&plan, own, plan.baseline.context.type_k);
-    let own_forecast = counted(&own_point.setting)?;
-    let mut more_context = Vec::new();
-    for kv_type in plan::KV_TYPES {
-        let to = own.saturating_add(plan::MORE_CONTEXT);
-        let [short, long] = [own, to].map(|context| counted(&at(&plan, context, kv_type).setting));
-        let (short, long) = (short?.memory().total(), long?.memory().total());
-        let bytes = autotune_engine::api::Bytes(long.0.saturating_sub(short.0));
-        more_context.push(MoreContext { kv_type, from: own, to, bytes });
-    }
-    let own_cells = plan::cells(ground, &own_point, &own_forecast);
-    let map = PlanMap {
-        schema: PlanMap::SCHEMA.to_owned(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        created_at: now(),
-        command: typed_command(),
-        model: subject.card.clone(),
-        layers: subject.layers.clone(),
-        advice: plan::advice(&subject.card, &subject.layers, &room, &plan.baseline, &own_cells),
-        baseline: own_point.setting,
-        rest: own_forecast.rest,
-        cells,
-        more_context,
-        rates_missing: peaks.is_none().then(|| rates_missing(arguments)),
-        axes: plan.axes.clone(),
-        rejected: plan.rejected.clone(),
-        room,
-    };
-    Ok((plan, map))
-}
-
-fn at(plan: &Plan, context: u32, kv_type: autotune_engine::api::KvType) -> Point {
-    plan::point(&plan.baseline, context, kv_type, plan.baseline.context.ubatch)
-}
-
-fn forecast(engine: &mut dyn Engine, path: &Path, setting: &Setting) -> Result<Forecast, Stop> {
-    engine.forecast(path, setting).map_err(|failure| Stop {
-        exit: Exit::NothingMeasured,
-        message: format!("the memory of this model cannot be foreseen: {failure}"),
-        hint: None,
-    })
-}
-
-fn rates_missing(arguments: &Arguments) -> String {
-    let there = if arguments.machine.is_some() { " on that machine" } else { "" };
-    format!("peaks were not measured: `autotune detect --ceilings`{there} measures them")
-}
-
-/// The plan of a sweep, as its dry run has it.
-fn search_space(
-    arguments: &Arguments,
-    subject: &Subject,
-    machine: &Machine,
-    engine: &mut dyn Engine,
-) -> Result<Plan, Stop> {
-    let failed = |failure| Stop {
-        exit: Exit::NothingMeasured,
-        message: format!("the engine does not answer: {failure}"),
-        hint: None,
-    };
-    let types: Vec<String> = subject.card.types.iter().map(|share| share.name.clone()).collect();
-    let identity = engine.identity().map_err(failed)?;
-    let variants: Vec<VariantReport> = engine.variants(&types).map_err(failed)?;
-    let usable = |report: &&VariantReport| report.verdict == VariantVerdict::Usable;
-    if !variants.is_empty() && variants.iter().find(usable).is_none() {
-        plan::check_variants(&variants)
-            .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
-    }
+/// The workload, with the context where one is asked for.
+fn wanted(arguments: &Arguments) -> Result<Workload, Stop> {
     let mut workload = workload(&arguments.workload)?;
     if let [only] = arguments.context.as_slice() {
         workload.context = *only;
     }
-    let mut made = plan::plan(Wish {
-        model: &subject.card,
-        here: place::here(machine),
-        workload,
-        engine: identity,
-        variants,
-        knobs: knob::usual(),
-        terrain: place::terrain(machine),
-        fixed: Vec::new(),
-        levels: Vec::new(),
-        calibration: None,
-        limits: Limits::of(None, None),
+    Ok(workload)
+}
+
+/// What a plan rests on.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    arguments: &'a Arguments,
+    subject: &'a Subject,
+    machine: &'a Machine,
+}
+
+impl Ground<'_> {
+    /// Asks the engine for all points at once and puts the map together.
+    fn map(self, plan: &Plan, engine: &mut dyn Engine) -> Result<PlanMap, Stop> {
+        let Self { arguments, subject, machine } = self;
+        let room = subject::room(machine, &arguments.devices, engine)?;
+        let peaks = Roof::of(&subject.card, &subject.layers, machine.ceilings.as_ref());
+        let (card, layers) = (&subject.card, &subject.layers);
+        let ground = MapGround { card, layers, room: &room, roof: peaks.as_ref() };
+        let points = plan::points(card, &plan.baseline, &arguments.context);
+        let own = plan.baseline.context.context;
+        let own_point = at(plan, own, plan.baseline.context.type_k);
+        let longer = plan::KV_TYPES.map(|kv_type| {
+            let to = own.saturating_add(plan::MORE_CONTEXT);
+            [own, to].map(|context| at(plan, context, kv_type).setting)
+        });
+        let asked = points.iter().map(|point| &point.setting).chain(longer.as_flattened());
+        let counted = Counted::of(asked.chain([&own_point.setting]), &subject.path, engine)?;
+        let own_forecast = counted.get(&own_point.setting).map_err(uncountable)?;
+        let mut cells = Vec::new();
+        let mut rejected = plan.rejected.clone();
+        for point in &points {
+            match counted.get(&point.setting) {
+                Ok(forecast) => cells.extend(plan::cells(ground, point, forecast)),
+                Err(failure) => rejected.push(plan::uncounted(point, failure)),
+            }
+        }
+        let more_context = plan::KV_TYPES.iter().zip(&longer).filter_map(|(kv_type, pair)| {
+            let [short, long] = pair.each_ref().map(|it| counted.get(it).ok());
+            let (short, long) = (short?.memory().total(), long?.memory().total());
+            let (from, to) = (own, pair[1].context.context);
+            let bytes = Bytes(long.0.saturating_sub(short.0));
+            Some(MoreContext { kv_type: *kv_type, from, to, bytes })
+        });
+        let more_context = more_context.collect();
+        let own_cells = plan::cells(ground, &own_point, own_forecast);
+        Ok(PlanMap {
+            schema: PlanMap::SCHEMA.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            created_at: now(),
+            command: typed_command(),
+            model: card.clone(),
+            layers: layers.clone(),
+            advice: plan::advice(card, layers, &room, &plan.baseline, &own_cells),
+            baseline: own_point.setting.clone(),
+            rest: own_forecast.rest.clone(),
+            cells,
+            more_context,
+            rates_missing: peaks.is_none().then(|| rates_missing(machine, arguments)),
+            axes: plan.axes.clone(),
+            rejected,
+            room,
+        })
+    }
+
+    /// The plan of a sweep, as its dry run has it.
+    fn search_space(
+        self,
+        workload: Workload,
+        engine: &mut dyn Engine,
+        printer: Printer,
+    ) -> Result<Plan, Stop> {
+        let Self { arguments, subject, machine } = self;
+        let failed = |failure| Stop {
+            exit: Exit::NothingMeasured,
+            message: format!("the engine does not answer: {failure}"),
+            hint: None,
+        };
+        let types: Vec<String> =
+            subject.card.types.iter().map(|share| share.name.clone()).collect();
+        let identity = engine.identity().map_err(failed)?;
+        let tested = if arguments.machine.is_some() && !identity.synthetic {
+            // What is tested is tested here, wherever the plan is for.
+            let here = detect::machine(&detect::live());
+            variants(engine, &here, &types, printer)
+        } else {
+            variants(engine, machine, &types, printer)
+        };
+        let variants: Vec<VariantReport> = tested.map_err(failed)?;
+        plan::check_variants(&variants)
+            .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
+        let mut made = plan::plan(Wish {
+            model: &subject.card,
+            here: place::here(machine),
+            workload,
+            engine: identity,
+            variants,
+            knobs: knob::usual(),
+            terrain: place::terrain(machine),
+            fixed: Vec::new(),
+            levels: Vec::new(),
+            calibration: None,
+            limits: Limits::of(None, None),
         prior: plan::prior(&subject.card, machine),
-        seed: 1,
-        created_at: now(),
-        command: typed_command(),
-    });
-    let available = machine.available_memory();
-    plan::rule_out(&mut made, &mut |setting| {
-        plan::does_not_fit(&engine.forecast(&subject.path, setting).ok()?, available)
-    });
-    Ok(made)
+            seed: 1,
+            created_at: now(),
+            command: typed_command(),
+        });
+        let available = machine.available_memory();
+        let servers = &arguments.devices.rpc;
+        if servers.is_empty() {
+            let mut forecast = |setting: &Setting| {
+                let one = std::slice::from_ref(setting);
+                engine.reservations(&subject.path, one).ok()?.pop()?.ok()
+            };
+            let own = forecast(&made.baseline);
+            let tight = own.is_some_and(|own| plan::tight(&own, available));
+            plan::rule_out(&mut made, tight, &mut |setting| {
+                plan::does_not_fit(&forecast(setting)?, available)
+            });
+        } else {
+            made.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
+        }
+        Ok(made)
+    }
+}
+
+/// The baseline with that context and cache type.
+fn at(plan: &Plan, context: u32, kv_type: KvType) -> Point {
+    plan::point(&plan.baseline, context, kv_type, plan.baseline.context.ubatch)
+}
+
+fn uncountable(failure: &Failure) -> Stop {
+    Stop {
+        exit: Exit::NothingMeasured,
+        message: format!("the memory of this model cannot be foreseen: {failure}"),
+        hint: None,
+    }
+}
+
+fn rates_missing(machine: &Machine, arguments: &Arguments) -> String {
+    if machine.provenance == Provenance::Simulated {
+        return "peaks of a simulated machine are not known".to_owned();
+    }
+    let there = if arguments.machine.is_some() { " on that machine" } else { "" };
+    format!("peaks were not measured: `autotune detect --ceilings`{there} measures them")
 }

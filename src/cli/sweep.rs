@@ -21,6 +21,7 @@ use clap::{Args, ValueEnum};
 use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
 use super::progress::Display;
+use super::variants::variants;
 use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
@@ -347,7 +348,8 @@ fn planned(
         nothing_measured(&failure)
     };
     let identity = place.engine.identity().map_err(engine_failed)?;
-    let mut variants = place.engine.variants(&types).map_err(engine_failed)?;
+    let mut variants =
+        variants(place.engine.as_mut(), &place.machine, &types, printer).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
     let (card, here) = (place.card.clone(), place.here);
@@ -404,7 +406,10 @@ fn planned(
     if !servers.is_empty() {
         plan.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
     }
-    plan::rule_out(&mut plan, &mut |setting| too_large(place.engine.as_mut(), setting));
+    let available = here.available_memory.filter(|_| !arguments.force);
+    let forecast = place.engine.forecast(&card.path, &plan.baseline).ok();
+    let tight = forecast.is_some_and(|forecast| plan::tight(&forecast, available));
+    plan::rule_out(&mut plan, tight, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
     Ok(plan)
 }

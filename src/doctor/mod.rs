@@ -10,7 +10,7 @@ mod rank;
 mod tests;
 mod trial;
 
-use autotune_engine::api::Bytes;
+use autotune_engine::api::{Bytes, Sum};
 
 pub use self::figure::Figure;
 use crate::detect::GpuProcess;
@@ -32,6 +32,9 @@ pub struct Subject<'a> {
     pub condition: &'a Condition,
     /// The model that shall run, where one was named.
     pub model: Option<&'a ModelCard>,
+    /// What that model needs of main memory with everything on the processor, by the engine's
+    /// own count; `None` where it was not asked.
+    pub need: Option<Sum>,
     /// What that model is stored on.
     pub model_storage: Option<StorageKind>,
     /// Who holds memory of NVIDIA's cards.

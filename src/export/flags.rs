@@ -4,9 +4,13 @@ use autotune_engine::api::Setting;
 
 use crate::knob::{self, Knob, Tool};
 
-/// The flags that differ from the program's defaults, and those of the `tuned` knobs.
+/// The servers whose devices take layers, the flags that differ from the program's defaults, and those of the `tuned` knobs.
 pub(super) fn of(tool: Tool, setting: &Setting, tuned: &[&str]) -> Vec<String> {
-    written(setting, tuned).flat_map(|knob| knob.spell(tool, &knob.read(setting))).collect()
+    let servers = &setting.process.rpc;
+    let rpc = (tool != Tool::Ollama && !servers.is_empty())
+        .then(|| ["--rpc".to_owned(), servers.join(",")]);
+    let knobs = written(setting, tuned).flat_map(|knob| knob.spell(tool, &knob.read(setting)));
+    rpc.into_iter().flatten().chain(knobs).collect()
 }
 
 /// The knobs that a command has to say something of.

@@ -256,6 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_named_to_every_program_that_reaches_them() {
+        let mut setting = plain();
+        setting.process.rpc = vec!["a:50052".into(), "b:50053".into()];
+        setting.load.gpu_layers = GpuLayers::All;
+        for tool in [Tool::LlamaServer, Tool::LlamaCli, Tool::LlamaBench] {
+            let line = line(tool, &setting, &[]);
+            assert!(line.contains(" --rpc a:50052,b:50053 "), "{line}");
+            assert!(!self::line(tool, &plain(), &[]).contains("--rpc"));
+        }
+        let made = modelfile(&setting, Path::new("m.gguf"), &[]);
+        assert!(made.notes.iter().any(|note| note.contains("a:50052")), "{:?}", made.notes);
+    }
+
+    #[test]
     fn a_hostile_path_stays_one_argument() {
         let made = command(Tool::LlamaCli, &plain(), Path::new("-x $(rm) 'a'.gguf"), &chat(), &[]);
         assert!(made.line().contains(r"--model './-x $(rm) '\''a'\''.gguf' "), "{}", made.line());

@@ -44,6 +44,10 @@ pub fn modelfile(setting: &Setting, model: &Path, tuned: &[&str]) -> Modelfile {
             _ => {}
         }
     }
+    if !setting.process.rpc.is_empty() {
+        let servers = setting.process.rpc.join(", ");
+        made.notes.push(format!("Ollama reaches no RPC servers; the setting has {servers}"));
+    }
     if setting.context.type_k != setting.context.type_v {
         made.notes.push(format!(
             "Ollama has one type for both caches; the setting has {} for K and {} for V",

@@ -4,19 +4,20 @@
 //! graphics cards are composed from that count and the table of tensors, so that a map can be
 //! drawn for a machine that is not here.
 
-use autotune_engine::api::{Bytes, Forecast, KvType, Setting, Sum};
+use autotune_engine::api::{Bytes, Failure, Forecast, KvType, Setting, Sum};
 
 use super::roofline::Roof;
 use super::thumb::all_layers;
 use crate::knob::apply;
 use crate::model::{
-    Cell, CellSource, DeviceRoom, LayerWeights, Machine, ModelCard, Plan, Rejected, Room, Scope,
+    Cell, CellSource, DeviceRoom, LayerWeights, Level, Machine, ModelCard, Plan, Rejected, Room,
+    Scope,
 };
 
 /// Main memory that is left to the system and to others.
 const MEMORY_RESERVE: Bytes = Bytes(512 << 20);
 /// Memory of a card that llama-server's `--fit` leaves free, too.
-const DEVICE_RESERVE: Bytes = Bytes(1 << 30);
+pub const DEVICE_RESERVE: Bytes = Bytes(1 << 30);
 /// Contexts of the map, beside the asked one.
 const CONTEXTS: [u32; 6] = [4096, 8192, 16_384, 32_768, 65_536, 131_072];
 /// Physical batches of the map.
@@ -229,15 +230,15 @@ fn too_much(name: &str, free: Bytes, reserve: Bytes, need: &Sum) -> Option<Strin
     if need.total() == Bytes(0) {
         return None;
     }
-    Some(format!(
-        "{name}: {} weights + {} KV + {} compute + {} rest = {} > {available} by {}",
-        need.weights_bytes,
-        need.kv_bytes,
-        need.compute_bytes,
-        need.rest_bytes,
-        need.total(),
-        Bytes(over)
-    ))
+    let parts = [
+        (need.weights_bytes, "weights"),
+        (need.kv_bytes, "KV"),
+        (need.compute_bytes, "compute"),
+        (need.rest_bytes, "rest"),
+    ];
+    let parts = parts.iter().filter(|(bytes, _)| *bytes > Bytes(0));
+    let sum = parts.map(|(bytes, what)| format!("{bytes} {what}")).collect::<Vec<_>>().join(" + ");
+    Some(format!("{name}: {sum} = {} > {available} by {}", need.total(), Bytes(over)))
 }
 
 /// Why a setting does not fit into main memory, by the engine's own count; `None` where it does
@@ -247,13 +248,34 @@ pub fn does_not_fit(forecast: &Forecast, available: Option<Bytes>) -> Option<Str
     too_much("main memory", available?, MEMORY_RESERVE, &forecast.memory())
 }
 
+/// A point that the engine refuses to count: a cache type that this model cannot have, mostly.
+#[must_use]
+pub fn uncounted(point: &Point, failure: &Failure) -> Rejected {
+    Rejected {
+        knob: "type_k".to_owned(),
+        level: Some(Level::Word(point.kv_type.to_string())),
+        reason: format!("context {}, ubatch {}: {failure}", point.context, point.ubatch),
+    }
+}
+
+/// Whether memory is so short that the process can decide whether a setting fits. It moves no
+/// byte from one memory to another; a CPU variant's own format of the weights is larger than the
+/// file's by an eighth at most (`Q8_0`, whose tiles for AMX have a sum per row).
+#[must_use]
+pub fn tight(forecast: &Forecast, available: Option<Bytes>) -> bool {
+    let mut need = forecast.memory();
+    need.weights_bytes = need.weights_bytes + Bytes(need.weights_bytes.0 / 4);
+    available.is_some_and(|free| too_much("", free, MEMORY_RESERVE, &need).is_some())
+}
+
 /// Takes levels out of the space that do not fit while everything else is the baseline's, with
-/// their sums as the reason. `judge` gives the sum of a setting that does not fit.
-pub fn rule_out(plan: &mut Plan, judge: &mut dyn FnMut(&Setting) -> Option<String>) {
+/// their sums as the reason. `judge` gives the sum of a setting that does not fit; processes are
+/// judged only where memory is [`tight`], because each has to be started for it.
+pub fn rule_out(plan: &mut Plan, tight: bool, judge: &mut dyn FnMut(&Setting) -> Option<String>) {
     let baseline = plan.baseline.clone();
     let rejected = &mut plan.rejected;
     for axis in &mut plan.axes {
-        if axis.scope == Scope::Setter {
+        if axis.scope == Scope::Setter || (axis.scope == Scope::Process && !tight) {
             continue;
         }
         let whole = axis.clone();
@@ -376,11 +398,28 @@ mod tests {
         let mut judge = |setting: &Setting| {
             (setting.context.ubatch != 512).then(|| "1 GiB > 0 B by 1 GiB".to_owned())
         };
-        rule_out(&mut plan, &mut judge);
+        rule_out(&mut plan, false, &mut judge);
         // Only the baseline's level is left, which is no choice.
         assert_eq!(levels(&plan), None);
         let out = plan.rejected.iter().filter(|it| it.reason.contains("by 1 GiB"));
         assert_eq!(out.count(), before - 1);
+    }
+
+    #[test]
+    fn processes_are_judged_where_a_quarter_more_weights_would_not_fit() {
+        // 18 GiB of weights, 1.85 beside them, half a GiB reserved.
+        for (memory, short) in [(24, true), (25, false)] {
+            assert_eq!(tight(&forecast(), Some(Bytes(memory * GIB))), short, "{memory}");
+        }
+        assert!(!tight(&forecast(), None));
+        let model = card();
+        let process = |tight: bool| {
+            let mut plan = super::super::plan(super::super::tests::wish(&model));
+            rule_out(&mut plan, tight, &mut |_| Some("too large".to_owned()));
+            plan.axes.iter().filter(|axis| axis.scope == Scope::Process).count()
+        };
+        assert!(process(false) > 0);
+        assert_eq!(process(true), 0);
     }
 
     #[test]

@@ -23,8 +23,8 @@ use crate::model::{Calibration, Level, ModelCard, Plan, Prior, Workload};
 
 pub use baseline::baseline;
 pub use feasibility::{
-    Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, does_not_fit, point, points, room,
-    rule_out,
+    DEVICE_RESERVE, Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, does_not_fit, point,
+    points, room, rule_out, tight, uncounted,
 };
 pub use layers::layers;
 pub use memory::{Need, need};

@@ -14,6 +14,7 @@ mod markdown;
 pub mod plan;
 mod plot;
 mod section;
+pub mod space;
 mod summary;
 mod template;
 #[cfg(test)]

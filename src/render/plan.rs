@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use autotune_engine::api::{Bytes, KvType, Place, TokenRate};
 
 use super::machine::clean as one_line;
+use super::space::row;
 use crate::model::{Cell, PlanMap};
 
 /// Rejected cells that are listed with their sums; the rest are counted, and are all in the JSON.
@@ -33,7 +34,7 @@ pub fn text(map: &PlanMap) -> String {
 /// The map as Markdown.
 #[must_use]
 pub fn markdown(map: &PlanMap) -> String {
-    let mut text = format!("```\n{}\n{}\n```\n", model(map), room(map));
+    let mut text = fenced(&format!("{}\n{}", model(map), room(map)));
     for kv_type in kv_types(map) {
         let _ = writeln!(text, "\nKV cache {kv_type}\n");
         for (index, row) in table(map, kv_type).iter().enumerate() {
@@ -43,8 +44,15 @@ pub fn markdown(map: &PlanMap) -> String {
             }
         }
     }
-    let _ = writeln!(text, "\n```\n{}\n{}```", legend(map), notes(map));
+    text.push('\n');
+    text.push_str(&fenced(&format!("{}\n{}", legend(map), notes(map))));
     text
+}
+
+/// Text as a block of Markdown, which nothing in it can end.
+#[must_use]
+pub fn fenced(text: &str) -> String {
+    format!("```\n{}\n```\n", text.replace("```", "'''").trim_matches('\n'))
 }
 
 fn model(map: &PlanMap) -> String {
@@ -55,20 +63,20 @@ fn model(map: &PlanMap) -> String {
         0 => String::new(),
         count => format!(", {} of {count} experts", card.experts_used),
     };
-    let _ = writeln!(
-        text,
-        "  {}: {:.2} B parameters, {} layers, {} heads ({} KV){mixture}",
-        one_line(&card.architecture),
-        card.parameters as f64 / 1e9,
-        card.layers,
-        card.heads,
-        card.kv_heads
-    );
-    let _ = writeln!(
-        text,
-        "  {} of weights, {} read per token, trained for {} tokens",
-        card.file_bytes, card.bytes_per_token, card.trained_context
-    );
+    let heads = match card.heads {
+        0 => String::new(),
+        count => format!(", {count} heads ({} KV)", card.kv_heads),
+    };
+    let trained = match card.trained_context {
+        0 => String::new(),
+        tokens => format!(", trained for {tokens} tokens"),
+    };
+    let parameters = card.parameters as f64 / 1e9;
+    let (layers, architecture) = (card.layers, one_line(&card.architecture));
+    let shape = format!("{parameters:.2} B parameters, {layers} layers{heads}{mixture}");
+    row(&mut text, &format!("  {architecture}: "), &shape);
+    let bytes = format!("{} of weights, {} read per token", card.file_bytes, card.bytes_per_token);
+    row(&mut text, "  ", &format!("{bytes}{trained}"));
     text
 }
 
@@ -118,7 +126,7 @@ fn table(map: &PlanMap, kv_type: KvType) -> Vec<Vec<String>> {
     head.extend(ubatches.iter().map(|ubatch| format!("ubatch {ubatch}")));
     let rates = map.rates_missing.is_none();
     if rates {
-        head.extend(["decode <=", "when full", "prefill <="].map(str::to_owned));
+        head.extend(["decode", "full", "prefill"].map(str::to_owned));
     }
     let mut rows = vec![head];
     for context in contexts {
@@ -173,11 +181,14 @@ fn legend(map: &PlanMap) -> String {
     };
     match &map.rates_missing {
         None => text.push_str(
-            "\nRates are tokens/s at most on the processor: bytes over measured bandwidth,\n\
-             operations over measured rates. Real ones are lower.",
+            "\nRates: tokens/s on the processor at most (decode, decode with a full context,\n\
+             prefill): bytes over measured bandwidth, operations over measured rates. Real\n\
+             ones are lower.",
         ),
         Some(why) => {
-            let _ = write!(text, "\nNo rates: {why}.");
+            text.push('\n');
+            row(&mut text, "No rates: ", &format!("{why}."));
+            text.pop();
         }
     }
     text
@@ -191,12 +202,14 @@ fn notes(map: &PlanMap) -> String {
         .filter_map(|rest| rest.bytes.map(|bytes| format!("{} {bytes}", rest.what.word())))
         .collect();
     if !rest.is_empty() {
-        let _ = writeln!(text, "\nBeside llama.cpp's own account: {}", rest.join(", "));
+        text.push('\n');
+        row(&mut text, "Beside llama.cpp's own account: ", &rest.join(", "));
     }
     let more = map.more_context.iter().map(|more| format!("{} {}", more.bytes, more.kv_type));
     if let Some(first) = map.more_context.first() {
         let cost = more.collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "32k more context ({} to {}): {cost}", first.from, first.to);
+        let label = format!("32k more context ({} to {}): ", first.from, first.to);
+        row(&mut text, &label, &cost);
     }
     let advice = &map.advice;
     let exact = match advice.exact_gpu_layers {
@@ -204,13 +217,13 @@ fn notes(map: &PlanMap) -> String {
         None => "nothing fits".to_owned(),
     };
     let class = format!("{:?}", advice.class).to_lowercase();
-    let _ = writeln!(text, "Decision tree: {class} model: {}", advice.class_says);
-    let _ = writeln!(text, "               {}", advice.memory_says);
-    let _ = writeln!(
-        text,
-        "Rule of thumb: {} layers on cards, {} KV per token; exact: {exact}, {}",
+    row(&mut text, "Decision tree: ", &format!("{class} model: {}", advice.class_says));
+    row(&mut text, "               ", &advice.memory_says);
+    let rule = format!(
+        "{} layers on cards, {} KV per token; exact: {exact}, {}",
         advice.rule_gpu_layers, advice.rule_kv_bytes_per_token, advice.exact_kv_bytes_per_token
     );
+    row(&mut text, "Rule of thumb: ", &rule);
     rejected(map, &mut text);
     text
 }
@@ -234,9 +247,12 @@ fn rejected(map: &PlanMap, text: &mut String) {
         let (context, kv, ubatch) = (cell.context, cell.kv_type, cell.ubatch);
         let _ = writeln!(text, "  {context} {kv} ubatch {ubatch}{place}");
         let reason = cell.reason.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "    {}", one_line(reason));
+        row(text, "    ", reason);
     }
     if rejected.len() > SUMS {
         let _ = writeln!(text, "  {} more with --format json", rejected.len() - SUMS);
     }
 }
+
+#[cfg(test)]
+mod tests;

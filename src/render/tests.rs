@@ -54,7 +54,7 @@ fn bare() -> (Plan, Vec<Trial>, Findings) {
     (plan, vec![trial], findings)
 }
 
-fn golden(name: &str, text: &str) {
+pub(super) fn golden(name: &str, text: &str) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "goldens", name].iter().collect();
     if std::env::var_os("AUTOTUNE_UPDATE_GOLDENS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -18,6 +18,6 @@ mod table;
 pub use cache::{CacheKey, ResultCache};
 pub use error::StoreError;
 pub use journal::TornLine;
-pub use peaks::PeakStore;
+pub use peaks::{PeakStore, Tested};
 pub use run::{RunDirectory, StoredRun, default_folder};
 pub use table::trials_csv;

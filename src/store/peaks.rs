@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use autotune_engine::api::{Identity, VariantReport};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -13,13 +14,29 @@ use crate::model::{Ceilings, Machine, UnusableIsa};
 const CEILINGS: &str = "autotune.ceilings/1";
 /// Version of kept verdicts on instruction sets.
 const INSTRUCTIONS: &str = "autotune.instructions/1";
-/// Files kept; the oldest go first. A machine has two of each start and version.
+/// Version of kept verdicts on CPU variants.
+const VARIANTS: &str = "autotune.variants/1";
+/// Files kept; the oldest go first. A machine has two of each start and version, and one more for
+/// each mixture of weight types.
 const MOST: usize = 64;
 
 /// A folder with one file per machine and fact. What cannot be read is not there.
 #[derive(Debug)]
 pub struct PeakStore {
     folder: PathBuf,
+}
+
+/// What the verdicts on CPU variants depend on beside the machine.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Tested<'a> {
+    /// The start of the system: another one may have other microcode, or another hypervisor.
+    pub boot: &'a str,
+    /// Whose variants.
+    pub engine: &'a Identity,
+    /// Digest of the variants' files.
+    pub modules: &'a str,
+    /// ggml's names of what was multiplied, sorted.
+    pub weight_types: &'a [String],
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,8 +81,25 @@ impl PeakStore {
         self.put(INSTRUCTIONS, &instructions_key(machine, boot), &found)
     }
 
+    /// What the self-tests of the CPU variants found.
+    #[must_use]
+    pub fn variants(&self, machine: &Machine, tested: Tested<'_>) -> Option<Vec<VariantReport>> {
+        self.get(VARIANTS, &variants_key(machine, tested))
+    }
+
+    /// Keeps it.
+    pub fn keep_variants(
+        &self,
+        machine: &Machine,
+        tested: Tested<'_>,
+        found: &[VariantReport],
+    ) -> Result<(), StoreError> {
+        self.put(VARIANTS, &variants_key(machine, tested), &found)
+    }
+
     fn path(&self, schema: &str, key: &str) -> PathBuf {
-        let kind = if schema == CEILINGS { "ceilings" } else { "instructions" };
+        let kind = schema.strip_prefix("autotune.").and_then(|name| name.split('/').next());
+        let kind = kind.unwrap_or(schema);
         self.folder.join(format!("{kind}-{key}.json"))
     }
 
@@ -101,9 +135,17 @@ fn ceilings_key(machine: &Machine) -> String {
 }
 
 fn instructions_key(machine: &Machine, boot: &str) -> String {
+    digest(&(INSTRUCTIONS, executes(machine), boot, &machine.tool_version))
+}
+
+fn variants_key(machine: &Machine, tested: Tested<'_>) -> String {
+    digest(&(VARIANTS, executes(machine), tested, &machine.tool_version))
+}
+
+/// What decides which instructions can be executed.
+fn executes(machine: &Machine) -> impl Serialize + '_ {
     let (cpu, os) = (&machine.cpu, &machine.os);
-    let who = (&cpu.vendor, &cpu.model, &cpu.isa, &os.kernel, &os.hypervisor);
-    digest(&(INSTRUCTIONS, who, boot, &machine.tool_version))
+    (&cpu.vendor, &cpu.model, &cpu.isa, &os.kernel, &os.hypervisor)
 }
 
 fn digest(facts: &impl Serialize) -> String {
@@ -113,7 +155,10 @@ fn digest(facts: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use autotune_engine::api::VariantVerdict;
+
     use super::*;
+    use crate::store::fixture::identity;
 
     fn machine(model: &str) -> Machine {
         let mut machine = Machine { tool_version: "1".into(), ..Machine::default() };
@@ -140,6 +185,31 @@ mod tests {
         assert_eq!(store.ceilings(&newer), None);
         fs::write(path(&here), "{").unwrap();
         assert_eq!(store.ceilings(&here), None);
+    }
+
+    #[test]
+    fn variants_are_tested_again_when_anything_that_decides_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PeakStore::below(folder.path());
+        let (engine, types) = (identity(), ["Q4_K".to_owned()]);
+        let tested =
+            Tested { boot: "boot", engine: &engine, modules: "files", weight_types: &types };
+        let (name, verdict) = ("haswell".to_owned(), VariantVerdict::Usable);
+        let found = vec![VariantReport { name, score: 7, verdict }];
+        store.keep_variants(&machine("a"), tested, &found).unwrap();
+        assert_eq!(store.variants(&machine("a"), tested), Some(found));
+        assert_eq!(store.variants(&machine("b"), tested), None);
+        let mut other = identity();
+        other.ggml_version = "2".to_owned();
+        let more = ["Q4_K".to_owned(), "Q6_K".to_owned()];
+        for changed in [
+            Tested { boot: "next boot", ..tested },
+            Tested { engine: &other, ..tested },
+            Tested { modules: "other files", ..tested },
+            Tested { weight_types: &more, ..tested },
+        ] {
+            assert_eq!(store.variants(&machine("a"), changed), None, "{changed:?}");
+        }
     }
 
     #[test]

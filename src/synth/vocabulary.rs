@@ -1,7 +1,7 @@
 //! A byte-level BPE vocabulary of any size: every byte, merges learned from a few hundred words,
 //! the control tokens of the model's family at their places, and plausible words for the rest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::shape::{Architecture, Shape};
 
@@ -218,14 +218,13 @@ fn learn(count: usize) -> Vec<(String, String)> {
 
 /// The pair of neighbours seen most often, the first by letter among equals.
 fn most_frequent(words: &[Vec<String>]) -> Option<(String, String)> {
-    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let mut counts: HashMap<(&str, &str), u32> = HashMap::new();
     for word in words {
         for pair in word.windows(2) {
             *counts.entry((&pair[0], &pair[1])).or_default() += 1;
         }
     }
-    let most = *counts.values().max()?;
-    let (pair, _) = counts.iter().find(|(_, count)| **count == most)?;
+    let (pair, _) = counts.iter().max_by(|(a, many), (b, more)| many.cmp(more).then(b.cmp(a)))?;
     Some((pair.0.to_owned(), pair.1.to_owned()))
 }
 

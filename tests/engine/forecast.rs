@@ -189,3 +189,37 @@ fn the_peak_of_real_runs_is_foreseen() {
     errors.sort_by(f64::total_cmp);
     assert!(errors[errors.len() / 2] < 0.03, "{errors:?}");
 }
+
+#[test]
+fn many_settings_are_counted_as_each_alone_and_a_refusal_costs_no_other() {
+    let mut bench = Bench::new();
+    let mut job = bench.job();
+    job.model = write_model(&bench, "synth:tiny:q4_k_m");
+    let mut settings = Vec::new();
+    for (context, ubatch) in [(512, 64), (4096, 64), (4096, 512), (131_072, 512)] {
+        let mut setting = job.setting.clone();
+        setting.context.context = context;
+        (setting.context.batch, setting.context.ubatch) = (512, ubatch);
+        settings.push(setting);
+    }
+    // llama.cpp wants flash attention for a quantized V cache.
+    settings[2].context.type_v = KvType::Q8_0;
+    settings[2].context.flash_attention = FlashAttention::Off;
+    let found = bench.engine.reservations(&job.model, &settings).unwrap();
+    assert_eq!(found.len(), settings.len());
+    for (setting, found) in settings.iter().zip(found) {
+        let alone = bench.engine.forecast(&job.model, setting);
+        let (Ok(found), Ok(alone)) = (&found, &alone) else {
+            assert_eq!(setting.context.flash_attention, FlashAttention::Off, "{found:?}");
+            assert!(found.is_err() && alone.is_err());
+            continue;
+        };
+        let reserved =
+            |it: &BufferForecast| BufferForecast { touched_bytes: it.compute_bytes, ..it.clone() };
+        let alone: Vec<BufferForecast> = alone.buffers.iter().map(reserved).collect();
+        assert_eq!(found.buffers, alone);
+    }
+    let missing = bench.folder.path().join("missing.gguf");
+    let failure = bench.engine.reservations(&missing, &settings).unwrap_err();
+    assert!(matches!(failure, Failure::Refused { .. }), "{failure:?}");
+}

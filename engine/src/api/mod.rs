@@ -56,6 +56,12 @@ pub trait Engine {
         Err(Failure::refused("this engine does not list its devices"))
     }
 
+    /// The devices of RPC servers, which serve nobody else meanwhile.
+    fn reached(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        let _ = servers;
+        Err(Failure::refused("this engine reaches no servers"))
+    }
+
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
@@ -69,5 +75,16 @@ pub trait Engine {
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
         let _ = (model, setting);
         Err(Failure::refused("this engine foresees no memory"))
+    }
+
+    /// The forecasts of several settings at once, one entry each, for who wants to know what is
+    /// reserved: [`BufferForecast::touched_bytes`] may be all of it. An error of the whole is
+    /// one of the engine or the model, not of a setting.
+    fn reservations(
+        &mut self,
+        model: &Path,
+        settings: &[Setting],
+    ) -> Result<Vec<Result<Forecast, Failure>>, Failure> {
+        Ok(settings.iter().map(|setting| self.forecast(model, setting)).collect())
     }
 }

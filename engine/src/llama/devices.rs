@@ -9,9 +9,14 @@ use crate::api::{Bytes, DeviceKind, DeviceReport, Failure, ProcessSetting};
 /// Every device of every module that loads here. A driver that aborts takes this process along.
 pub fn devices() -> Result<Vec<DeviceReport>, Failure> {
     Backend::start(&ProcessSetting::default())?;
+    Ok(registered())
+}
+
+/// Every device of this process, which was started already.
+pub(super) fn registered() -> Vec<DeviceReport> {
     // SAFETY: reads the registry, which is filled.
     let count = unsafe { sys::ggml_backend_dev_count() };
-    Ok((0..count).filter_map(device).collect())
+    (0..count).filter_map(device).collect()
 }
 
 fn device(index: usize) -> Option<DeviceReport> {

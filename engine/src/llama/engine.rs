@@ -210,7 +210,10 @@ impl Engine for Llama {
     }
 
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
-        devices::devices()
+        match &self.backend {
+            Some(_) => Ok(devices::registered()),
+            None => devices::devices(),
+        }
     }
 
     /// The deadline is left to whoever holds this process.
@@ -243,6 +246,22 @@ impl Engine for Llama {
         let backend = self.backend(&setting.process)?;
         let counted = self.counted(model, &setting.load, &backend)?;
         forecast::forecast(&counted, model, setting)
+    }
+
+    /// Settings of one load in a row share the counted model.
+    fn reservations(
+        &mut self,
+        model: &Path,
+        settings: &[Setting],
+    ) -> Result<Vec<Result<Forecast, Failure>>, Failure> {
+        log::capture();
+        let mut reserved = |setting: &Setting| {
+            refuse::check_setting(setting)?;
+            let backend = self.backend(&setting.process)?;
+            let counted = self.counted(model, &setting.load, &backend)?;
+            forecast::reservation(&counted, model, setting)
+        };
+        Ok(settings.iter().map(&mut reserved).collect())
     }
 }
 

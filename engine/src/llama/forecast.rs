@@ -29,6 +29,24 @@ pub(super) fn forecast(
     setting: &Setting,
 ) -> Result<Forecast, Failure> {
     let touched = memory::accounts(&Context::with_outputs(model, &setting.context, 1)?);
+    counted(model, path, setting, Some(&touched))
+}
+
+/// The same without the second context that tells what of the scratch space is touched.
+pub(super) fn reservation(
+    model: &Arc<Model>,
+    path: &Path,
+    setting: &Setting,
+) -> Result<Forecast, Failure> {
+    counted(model, path, setting, None)
+}
+
+fn counted(
+    model: &Arc<Model>,
+    path: &Path,
+    setting: &Setting,
+    touched: Option<&[Account]>,
+) -> Result<Forecast, Failure> {
     let context = Context::new(model, &setting.context)?;
     let accounts = memory::accounts(&context);
     let mapped = maps(&setting.load, &accounts);
@@ -48,7 +66,10 @@ pub(super) fn forecast(
     }
     Ok(Forecast {
         effective: context.effective(&setting.context),
-        buffers: accounts.iter().map(|account| buffer(account, &touched, mapped)).collect(),
+        buffers: accounts
+            .iter()
+            .map(|account| buffer(account, touched.unwrap_or(&accounts), mapped))
+            .collect(),
         rest,
     })
 }

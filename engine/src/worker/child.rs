@@ -100,6 +100,9 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
         Ask::Forecast { model, setting } => {
             Answer::Forecast(Box::new(engine.forecast(&model, &setting)?))
         }
+        Ask::Reservations { model, settings } => {
+            Answer::Reservations(engine.reservations(&model, &settings)?)
+        }
         Ask::Run(job) => Answer::Run(Box::new(engine.run(&job, Duration::MAX)?)),
     })
 }

@@ -322,6 +322,17 @@ impl Engine for WorkerEngine {
         }
     }
 
+    /// In a process of its own, which lets go of the servers with its end.
+    fn reached(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        let setting = ProcessSetting { rpc: servers.to_vec(), ..ProcessSetting::default() };
+        match self.started(&setting, SHORT)?.process.ask(Ask::Devices, SHORT)? {
+            Answer::Devices(devices) => {
+                Ok(devices.into_iter().filter(|device| device.backend.starts_with("RPC")).collect())
+            }
+            other => Err(mismatch(&other)),
+        }
+    }
+
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
         let started = Instant::now();
         let mut job = Job { model: absolute(&job.model), ..job.clone() };
@@ -353,30 +364,14 @@ impl Engine for WorkerEngine {
 
     /// In a process of its own: several malformed headers end it.
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
-        if !setting.process.rpc.is_empty() {
-            // Whoever forecasts would hold the servers, which serve one process at a time.
-            return Err(Failure::refused("memory of RPC servers is not foreseen"));
-        }
         let model = absolute(model);
-        let mut setting = setting.clone();
-        if setting.process.isa_variant.is_none() {
-            setting.process.isa_variant = Some(self.best_variant(&model)?);
-        }
+        let setting = self.foreseeable(&model, setting)?;
         let key = (file_key(&model), setting.clone());
         if let Some(known) = self.forecasts.get(&key) {
             return Ok(known.clone());
         }
-        let known = self.forecaster.take().filter(|known| known.setting == setting.process);
-        let mut forecaster = match known {
-            Some(known) => known,
-            None => self.started(&setting.process, SHORT)?,
-        };
-        let answer =
-            forecaster.process.ask(Ask::Forecast { model, setting: Box::new(setting) }, SHORT);
-        if forecaster.process.alive() {
-            self.forecaster = Some(forecaster);
-        }
-        match answer? {
+        let process = setting.process.clone();
+        match self.foresee(&process, Ask::Forecast { model, setting: Box::new(setting) })? {
             Answer::Forecast(forecast) => {
                 if self.forecasts.len() >= MOST_FORECASTS {
                     self.forecasts.clear();
@@ -387,9 +382,58 @@ impl Engine for WorkerEngine {
             other => Err(mismatch(&other)),
         }
     }
+
+    /// One question for each row of settings that share a process.
+    fn reservations(
+        &mut self,
+        model: &Path,
+        settings: &[Setting],
+    ) -> Result<Vec<Result<Forecast, Failure>>, Failure> {
+        let model = absolute(model);
+        let settings: Result<Vec<Setting>, Failure> =
+            settings.iter().map(|setting| self.foreseeable(&model, setting)).collect();
+        let mut found = Vec::new();
+        for row in settings?.chunk_by(|one, next| one.process == next.process) {
+            let ask = Ask::Reservations { model: model.clone(), settings: row.to_vec() };
+            match self.foresee(&row[0].process, ask)? {
+                Answer::Reservations(answers) if answers.len() == row.len() => {
+                    found.extend(answers);
+                }
+                other => return Err(mismatch(&other)),
+            }
+        }
+        Ok(found)
+    }
 }
 
 impl WorkerEngine {
+    /// The setting with the variant that it would get.
+    fn foreseeable(&mut self, model: &Path, setting: &Setting) -> Result<Setting, Failure> {
+        if !setting.process.rpc.is_empty() {
+            // Whoever forecasts would hold the servers, which serve one process at a time.
+            return Err(Failure::refused("memory of RPC servers is not foreseen"));
+        }
+        let mut setting = setting.clone();
+        if setting.process.isa_variant.is_none() {
+            setting.process.isa_variant = Some(self.best_variant(model)?);
+        }
+        Ok(setting)
+    }
+
+    /// Asks the process that foresees, which is replaced where it is one of another setting.
+    fn foresee(&mut self, setting: &ProcessSetting, ask: Ask) -> Result<Answer, Failure> {
+        let known = self.forecaster.take().filter(|known| known.setting == *setting);
+        let mut forecaster = match known {
+            Some(known) => known,
+            None => self.started(setting, SHORT)?,
+        };
+        let answer = forecaster.process.ask(ask, SHORT);
+        if forecaster.process.alive() {
+            self.forecaster = Some(forecaster);
+        }
+        answer
+    }
+
     fn others(&self, job: &Job) -> Vec<u32> {
         let others = self.residents.iter().filter(|other| other.setting != job.setting.process);
         others.map(|other| other.process.pid()).collect()

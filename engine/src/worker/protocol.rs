@@ -43,6 +43,8 @@ pub(super) enum Ask {
     Start(ProcessSetting),
     /// Foresee the memory of a model under a setting.
     Forecast { model: PathBuf, setting: Box<Setting> },
+    /// Foresee what is reserved under each of several settings of this process.
+    Reservations { model: PathBuf, settings: Vec<Setting> },
     /// Do a job.
     Run(Box<Job>),
 }
@@ -66,6 +68,7 @@ pub(super) enum Answer {
     DeviceRates(Vec<DeviceRates>),
     Started,
     Forecast(Box<Forecast>),
+    Reservations(Vec<Result<Forecast, Failure>>),
     Run(Box<Run>),
 }
 

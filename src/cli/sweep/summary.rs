@@ -10,6 +10,7 @@ use crate::export;
 use crate::knob::{self, Tool};
 use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
 use crate::plan::built_in;
+use crate::render::space;
 use crate::search;
 use crate::stats::{Change, Estimate, Separation};
 
@@ -43,7 +44,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         workload.generate_tokens,
         workload.context
     );
-    text.push_str(&search_space(plan));
+    text.push_str(&space::text(plan));
     let [least, most] = protocol.confirm_pairs;
     let _ = writeln!(
         text,
@@ -65,33 +66,6 @@ pub(super) fn plan(plan: &Plan) -> String {
     );
     if protocol.calibration.is_none() {
         let _ = writeln!(text, "Nothing was run: lengths and rounds rest on a guess of the speed.");
-    }
-    text
-}
-
-/// The default setting, the knobs with their levels, and what is left out.
-pub(in crate::cli) fn search_space(plan: &Plan) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "\nDefault: {}", levels(&plan.baseline));
-    for note in &plan.baseline_notes {
-        let _ = writeln!(text, "  note: {}", one_line(note));
-    }
-    let _ = writeln!(text, "\nKnobs (* default)");
-    for axis in &plan.axes {
-        let own = knob::named(&axis.knob).map(|knob| knob.read(&plan.baseline)).ok();
-        let mark = |level| if Some(level) == own.as_ref() { "*" } else { "" };
-        let words: Vec<String> =
-            axis.levels.iter().map(|level| format!("{level}{}", mark(level))).collect();
-        let scope = format!("{:?}", axis.scope).to_lowercase();
-        let _ = writeln!(text, "  {:16} {scope:8} {}", axis.knob, one_line(&words.join(" ")));
-    }
-    if !plan.rejected.is_empty() {
-        let _ = writeln!(text, "\nLeft out");
-    }
-    for rejected in &plan.rejected {
-        let level = rejected.level.as_ref().map(|level| format!(" {level}")).unwrap_or_default();
-        let line = format!("  {}{level}: {}", rejected.knob, rejected.reason);
-        let _ = writeln!(text, "{}", one_line(&line));
     }
     text
 }
@@ -171,14 +145,6 @@ fn ratio(change: &Change) -> String {
         _ => String::new(),
     };
     format!("{:.2} times as fast ({interval}{} pairs) as", speed.value, speed.n)
-}
-
-/// The knobs that are usually turned, and others where they are not as llama.cpp has them.
-fn levels(setting: &Setting) -> String {
-    let plain = knob::plain(setting);
-    let told = |knob: &&&dyn knob::Knob| knob.usual() || knob.read(setting) != knob.read(&plain);
-    let level = |knob: &&dyn knob::Knob| format!("{} {}", knob.name(), knob.read(setting));
-    one_line(&knob::ALL.iter().filter(told).map(level).collect::<Vec<_>>().join(", "))
 }
 
 fn model_name(plan: &Plan) -> String {

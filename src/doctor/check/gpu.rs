@@ -157,7 +157,8 @@ fn graph_splits(subject: &Subject<'_>) -> Look {
     }
     let trial = subject.trials.iter().find(|trial| trial.check == GRAPH_SPLITS.id);
     let Some(trial) = trial else {
-        return not_applicable("no trial showed attention on the processor");
+        let why = "it shows in a run on the card alone, and none was made";
+        return Look::Unseen(why.to_owned());
     };
     let shown = match &trial.cost {
         Cost::Measured { trial, .. } => trial.clone(),

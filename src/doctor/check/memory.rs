@@ -48,16 +48,23 @@ fn memory_short(subject: &Subject<'_>) -> Look {
     let free_on_cards = on_cards
         .filter_map(|gpu| gpu.free_bytes)
         .fold(0_u64, |sum, free| sum.saturating_add(free.0));
-    if model.file_bytes.0 <= available.0.saturating_add(free_on_cards) {
+    // Without the engine's count the weights alone: what is too large then is too large.
+    let need = subject.need.map_or(model.file_bytes, |need| need.total());
+    if need.0 <= available.0.saturating_add(free_on_cards) {
         return Look::Fine;
     }
     let what = format!(
-        "the model has {}, and {available} of memory can be had: its weights will be read from \
-         storage again and again",
-        model.file_bytes
+        "the model needs {need}, and {available} of memory can be had: its weights will be read \
+         from storage again and again"
     );
-    Fault::new(what)
-        .shown("size of the model", model.file_bytes)
+    let mut fault = Fault::new(what).shown("size of the model", model.file_bytes);
+    if let Some(sum) = subject.need {
+        fault = fault
+            .shown("weights, as llama.cpp counts them", sum.weights_bytes)
+            .shown("KV cache of the default context", sum.kv_bytes)
+            .shown("scratch and the rest", sum.compute_bytes + sum.rest_bytes);
+    }
+    fault
         .shown("memory that can be had without swapping, under this process's limit", available)
         .shown("free memory of graphics cards", Bytes(free_on_cards))
         .remedy("take a smaller quantization, close other programs, or raise the memory limit")

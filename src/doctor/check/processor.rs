@@ -44,16 +44,26 @@ fn cpu_quota(subject: &Subject<'_>) -> Look {
     let fault = fault
         .shown("limits.usable_threads", usable)
         .shown("default threads", format!("{default}: physical cores, of a hybrid the fast ones"));
-    let fault = if default > usable {
-        fault.remedy(format!("llama-server --threads {usable} --threads-batch {usable}"))
+    // The public figure is of threads that a quota could not carry at all.
+    let fault = if default > usable { fault } else { fault.unpublished() };
+    let carried = carried(machine, usable);
+    let fault = if default > carried {
+        fault.remedy(format!("llama-server --threads {carried} --threads-batch {carried}"))
     } else {
-        // The public figure is of threads that a quota could not carry at all.
-        fault.unpublished()
+        fault
     };
     match quota {
         Some(_) => fault.remedy("or give the container more processor time").found(),
         None => fault.found(),
     }
+}
+
+/// Threads that can run all the time: a quota's fraction of one more stops every thread for the
+/// rest of each period, because all of them wait for the slowest.
+fn carried(machine: &Machine, usable: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at 0")]
+    let whole = machine.limits.cpu_quota_cores.map(|quota| quota.floor() as u32);
+    usable.min(whole.unwrap_or(usable)).max(1)
 }
 
 /// For each check of this file whose remedy is a thread count: the check, llama.cpp's default, and
@@ -66,7 +76,7 @@ pub(in crate::doctor) fn default_and_wanted(
     else {
         return Vec::new();
     };
-    let mut found = vec![(CPU_QUOTA.id, default, default.min(usable))];
+    let mut found = vec![(CPU_QUOTA.id, default, default.min(carried(machine, usable)))];
     let fast = machine.cpu.kinds.iter().find(|kind| kind.name == KindName::Performance);
     if let Some(fast) = fast
         && let Some(counted) = counted_by_twos(machine, &fast.cpus)

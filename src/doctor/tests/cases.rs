@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use autotune_engine::api::{Bytes, VariantFault, VariantVerdict};
+use autotune_engine::api::{Bytes, Sum, VariantFault, VariantVerdict};
 
 use super::room::{Room, card, cpus, kind, module, node, variant, words};
-use crate::doctor::{CHECKS, TrialResult};
+use crate::doctor::{CHECKS, TrialResult, trials};
 use crate::model::{
     CheckOutcome, Cost, CounterUnit, KindName, PowerSource, StorageKind, Switch, ThrottleEvents,
     Turbo, UnusableIsa,
@@ -63,6 +63,7 @@ const CASES: &[(&str, Change, &str, Change)] = &[
         },
     ),
     ("memory-short", |r| r.model = Some(card(100)), "100 GiB", |r| r.model = Some(card(80))),
+    ("memory-short", |r| needs(r, 80, 20), "needs 100 GiB", |r| needs(r, 80, 1)),
     (
         "swap-in-use",
         |r| r.condition.swap_used_bytes = Some(Bytes(2 << 30)),
@@ -219,6 +220,13 @@ fn quota(room: &mut Room, cores: f64, usable: u32) {
     room.machine.limits.usable_threads = Some(usable);
 }
 
+/// A model of that many GiB, and scratch and cache beside it.
+fn needs(room: &mut Room, weights: u64, beside: u64) {
+    let gib = |count: u64| Bytes(count << 30);
+    room.model = Some(card(weights));
+    room.need = Some(Sum { weights_bytes: gib(weights), kv_bytes: gib(beside), ..Sum::default() });
+}
+
 /// Eight fast cores with this many threads, and four slow ones.
 fn hybrid(room: &mut Room, threads: u32, list: &str) {
     room.machine.cpu.kinds = vec![
@@ -338,6 +346,25 @@ fn a_public_figure_is_given_for_its_own_fault_alone() {
     assert!(!published(|r| r.machine.limits.usable_threads = Some(7), "cpu-quota"));
     assert!(published(two_nodes, "single-node"));
     assert!(!published(big_little, "hybrid-threads"));
+}
+
+#[test]
+fn a_quota_is_tried_with_the_threads_that_it_carries_whole() {
+    for (cores, usable, wanted) in [(2.5, 3, 2), (3.0, 3, 3), (0.5, 1, 1)] {
+        let room = Room::with(|room| quota(room, cores, usable));
+        let found = trials(&room.machine, &room.condition);
+        let trial = found.iter().find(|trial| trial.check == "cpu-quota").unwrap();
+        assert_eq!(trial.after, wanted, "{cores}");
+        let remedy = room.finding("cpu-quota").unwrap().remedy.concat();
+        assert!(remedy.contains(&format!("--threads {wanted} ")), "{remedy}");
+    }
+}
+
+#[test]
+fn splits_of_a_graph_are_unseen_until_something_ran_on_the_card() {
+    let room = Room::with(|room| room.model = Some(card(1)));
+    let outcome = room.outcome("graph-splits");
+    assert!(matches!(outcome, CheckOutcome::Unseen { .. }), "{outcome:?}");
 }
 
 #[test]

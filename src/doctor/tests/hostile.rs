@@ -16,6 +16,7 @@ fn a_machine_of_which_nothing_is_known_has_no_findings_and_says_so() {
         machine: &Machine::default(),
         condition: &Condition::default(),
         model: None,
+        need: None,
         model_storage: None,
         gpu_memory: &[],
         trials: &[],

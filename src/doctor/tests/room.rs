@@ -1,6 +1,6 @@
 //! A machine with nothing the matter, to spoil one fact of.
 
-use autotune_engine::api::{Bytes, Identity, Threading, VariantReport, VariantVerdict};
+use autotune_engine::api::{Bytes, Identity, Sum, Threading, VariantReport, VariantVerdict};
 
 use crate::detect::GpuProcess;
 use crate::doctor::{Subject, TrialResult, examine};
@@ -14,6 +14,7 @@ pub(super) struct Room {
     pub(super) machine: Machine,
     pub(super) condition: Condition,
     pub(super) model: Option<ModelCard>,
+    pub(super) need: Option<Sum>,
     pub(super) model_storage: Option<StorageKind>,
     pub(super) gpu_memory: Vec<GpuProcess>,
     pub(super) trials: Vec<TrialResult>,
@@ -193,6 +194,7 @@ impl Room {
             machine: machine(),
             condition: condition(),
             model: None,
+            need: None,
             model_storage: None,
             gpu_memory: Vec::new(),
             trials: Vec::new(),
@@ -210,6 +212,7 @@ impl Room {
             machine: &self.machine,
             condition: &self.condition,
             model: self.model.as_ref(),
+            need: self.need,
             model_storage: self.model_storage,
             gpu_memory: &self.gpu_memory,
             trials: &self.trials,
