@@ -80,7 +80,7 @@ struct Subject {
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let mut opened = engine::open(&arguments.engine)?;
     let subject = subject(arguments, opened.world.as_ref())?;
-    let machine = machine(arguments, opened.world.as_ref(), printer)?;
+    let machine = machine(arguments, opened.world.as_ref(), opened.engine.as_mut(), printer)?;
     let (plan, map) = map(arguments, &subject, &machine, opened.engine.as_mut())?;
     let text = match arguments.format {
         Format::Json => {
@@ -134,6 +134,7 @@ fn subject(arguments: &Arguments, world: Option<&World>) -> Result<Subject, Stop
 fn machine(
     arguments: &Arguments,
     world: Option<&World>,
+    engine: &mut dyn Engine,
     printer: Printer,
 ) -> Result<Machine, Stop> {
     if let Some(path) = &arguments.machine {
@@ -154,6 +155,10 @@ fn machine(
     }
     let host = detect::live();
     let mut machine = detect::machine(&host);
+    match engine.devices() {
+        Ok(devices) => detect::add_devices(&mut machine, devices),
+        Err(failure) => drop(machine.unseen.insert("devices".into(), failure.to_string())),
+    }
     peaks::complete(&mut machine, &host, printer);
     Ok(machine)
 }
@@ -252,14 +257,24 @@ fn search_space(
     if let [only] = arguments.context.as_slice() {
         workload.context = *only;
     }
+    let devices = machine.devices.as_deref().unwrap_or_default();
+    let room = plan::room(machine);
+    let mut here = place::here(machine, devices);
+    // The engine counts what it would put on the devices of this machine only.
+    if arguments.machine.is_none() {
+        let baseline = plan::baseline(&subject.card, &here, &workload, &variants).0;
+        let mut card = subject.card.clone();
+        card.path.clone_from(&subject.path);
+        here.gpu_layers = place::layers_that_fit(engine, &card, &room, &baseline);
+    }
     let mut made = plan::plan(Wish {
         model: &subject.card,
-        here: place::here(machine),
+        here,
         workload,
         engine: identity,
         variants,
         knobs: knob::usual(),
-        terrain: place::terrain(machine),
+        terrain: place::terrain(machine, devices),
         fixed: Vec::new(),
         levels: Vec::new(),
         calibration: None,
@@ -268,9 +283,8 @@ fn search_space(
         created_at: now(),
         command: typed_command(),
     });
-    let available = machine.available_memory();
     plan::rule_out(&mut made, &mut |setting| {
-        plan::does_not_fit(&engine.forecast(&subject.path, setting).ok()?, available)
+        plan::does_not_fit(&engine.forecast(&subject.path, setting).ok()?, &room)
     });
     Ok(made)
 }

@@ -56,6 +56,14 @@ pub trait Engine {
         Err(Failure::refused("this engine does not list its devices"))
     }
 
+    /// The same with the devices of those RPC servers, each of which is asked and let go again.
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        if servers.is_empty() {
+            return self.devices();
+        }
+        Err(Failure::refused("this engine has no RPC servers"))
+    }
+
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;

@@ -210,7 +210,11 @@ impl Engine for Llama {
     }
 
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
-        devices::devices()
+        devices::devices(&[])
+    }
+
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        devices::devices(servers)
     }
 
     /// The deadline is left to whoever holds this process.

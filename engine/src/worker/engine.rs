@@ -316,7 +316,13 @@ impl Engine for WorkerEngine {
 
     /// In a process of its own, which a driver may kill.
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
-        match self.once(Ask::Devices)? {
+        self.devices_with(&[])
+    }
+
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        // A server serves one process at a time.
+        self.residents.retain(|other| !other.setting.rpc.iter().any(|own| servers.contains(own)));
+        match self.once(Ask::Devices { servers: servers.to_vec() })? {
             Answer::Devices(devices) => Ok(devices),
             other => Err(mismatch(&other)),
         }
