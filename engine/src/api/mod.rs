@@ -18,7 +18,7 @@ pub use device::{DeviceKind, DeviceReport};
 pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{
-    Answer, BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
+    Answer, BufferUse, Failure, GraphUse, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
 };
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,

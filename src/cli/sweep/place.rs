@@ -10,10 +10,10 @@ use autotune_engine::sim::World;
 use crate::cli::detect::measurable;
 use crate::cli::engine::OpenEngine;
 use crate::cli::{Exit, Printer, Stop, interrupt, model};
-use crate::detect;
+use crate::detect::{self, CardWatch};
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{Machine, ModelCard, Provenance, Room};
+use crate::model::{CardUse, Machine, ModelCard, Provenance, Room};
 use crate::plan::{self, Here};
 
 /// Everything that is outside of a sweep.
@@ -47,15 +47,13 @@ impl Place {
         let OpenEngine { mut engine, clock, world, canceller } = opened;
         let mut devices: Vec<DeviceReport> = Vec::new();
         let (mut machine, card): (Machine, ModelCard);
-        let sensors: Box<dyn Sensors>;
+        let mut sensors: Box<dyn Sensors> = Box::new(NoSensors);
         if let Some(world) = &world {
             (machine, card) = (simulated_machine(world), simulated_model(world, model));
-            sensors = Box::new(NoSensors);
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
             card = model::card(model, printer)?;
-            sensors = Box::new(Counters(SystemClock::start()));
             // Only what a loaded backend drives counts as graphics memory.
             match engine.devices_with(servers) {
                 Ok(listed) => {
@@ -71,6 +69,9 @@ impl Place {
             }
         }
         let (here, fingerprint) = (here(&machine, &devices), machine.fingerprint());
+        if world.is_none() {
+            sensors = Box::new(Counters::of(&devices));
+        }
         let terrain = Terrain { servers: servers.to_vec(), ..terrain(&machine, &devices) };
         let room = plan::room_beside(&machine, &devices);
         // From here on there is an engine at work. A model that is still being written is stopped
@@ -112,19 +113,45 @@ impl Place {
     }
 }
 
-/// The counters of this machine's processors.
+/// The counters of this machine's processors, and its cards.
 #[derive(Debug)]
-struct Counters(SystemClock);
+struct Counters {
+    clock: SystemClock,
+    watch: Option<CardWatch>,
+    /// Address and the engine's name of each device that has an address.
+    devices: Vec<(String, String)>,
+}
+
+impl Counters {
+    fn of(devices: &[DeviceReport]) -> Self {
+        let own = plan::taken(devices).into_iter();
+        let devices = own.filter_map(|it| Some((it.pci_address.clone()?, it.name.clone())));
+        Self { clock: SystemClock::start(), watch: None, devices: devices.collect() }
+    }
+}
 
 impl Sensors for Counters {
     fn read(&mut self) -> Reading {
         let times = detect::processor_times();
         Reading {
-            at: self.0.now(),
+            at: self.clock.now(),
             busy: times.map(|times| times.busy),
             stolen: times.map(|times| times.stolen),
             processors: times.map(|times| times.processors),
         }
+    }
+
+    fn watch_cards(&mut self) {
+        self.watch = CardWatch::start();
+    }
+
+    fn cards(&mut self) -> Vec<CardUse> {
+        let mut cards = self.watch.take().map(CardWatch::finish).unwrap_or_default();
+        for card in &mut cards {
+            let known = self.devices.iter().find(|it| Some(&it.0) == card.pci_address.as_ref());
+            card.device = known.map(|(_, name)| name.clone());
+        }
+        cards
     }
 }
 
