@@ -66,6 +66,7 @@ fn trial() -> Trial {
         transition: Transition::default(),
         caveats: Vec::new(),
         answers: Vec::new(),
+        graph: None,
     };
     Trial {
         schema: Trial::SCHEMA.to_owned(),

@@ -76,7 +76,7 @@ const fn signal(name: &'static str, signal: Signal, says: &'static str) -> Fault
     Fault { signal: Some(signal), ..fault(name, Kind::Crashed, says) }
 }
 
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 19] = [
     Fault {
         job: |job, folder| {
             job.model = folder.join("large.gguf");
@@ -97,6 +97,7 @@ const FAULTS: [Fault; 18] = [
     signal("segmentation_fault", Signal::SEGV, "SIGSEGV"),
     signal("killed_from_outside", Signal::KILL, "SIGKILL from outside"),
     fault("hang_at_load", Kind::TimedOut, "no answer within 4000 ms"),
+    fault("hang_at_context", Kind::TimedOut, "no answer within 4000 ms"),
     fault("hang_in_compute", Kind::TimedOut, "no answer within 4000 ms"),
     fault("garbage", Kind::Crashed, "does not keep to the protocol"),
     fault("half_a_line", Kind::Crashed, "code 0"),
@@ -262,7 +263,7 @@ fn speaks(fault: &str) -> Option<ExitCode> {
 fn strike(fault: &str, stage: Stage) {
     let at = match fault {
         "memory_at_load" | "hang_at_load" => Stage::Load,
-        "memory_at_context" => Stage::Context,
+        "memory_at_context" | "hang_at_context" => Stage::Context,
         _ => Stage::Compute,
     };
     if stage == at && !once() {
@@ -276,7 +277,7 @@ fn strike(fault: &str, stage: Stage) {
 fn harm(fault: &str) {
     match fault {
         "memory_at_load" | "memory_at_context" => end_of_memory(),
-        "hang_at_load" | "hang_in_compute" => hang(),
+        "hang_at_load" | "hang_at_context" | "hang_in_compute" => hang(),
         "illegal_instruction" => die(Signal::ILL, &[]),
         "segmentation_fault" => die(Signal::SEGV, &[]),
         "killed_from_outside" => die(Signal::KILL, &[]),

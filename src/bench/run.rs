@@ -176,6 +176,7 @@ pub(super) mod fake {
             transition: Transition::default(),
             caveats: Vec::new(),
             answers: Vec::new(),
+            graph: None,
         }
     }
 }

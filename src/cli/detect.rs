@@ -11,6 +11,7 @@ use super::peaks::{self, Ceilings};
 use super::{Exit, Printer, Stop, Verbosity};
 use crate::detect::{self, Host, Tree};
 use crate::model::{EngineReport, Machine, Provenance};
+use crate::plan;
 use crate::render::machine::{self as render, Peaks, Unseen};
 
 /// Weight types that a self-test of the engine's variants multiplies: those of the models that
@@ -151,9 +152,9 @@ pub(super) fn add_devices(machine: &mut Machine, named: &Devices, printer: Print
 
 /// Says what RPC servers offer.
 fn reach(engine: &mut dyn Engine, servers: &[String], printer: Printer) {
-    match engine.reached(servers) {
+    match engine.devices_with(servers) {
         Ok(devices) => {
-            for device in devices {
+            for device in devices.into_iter().filter(plan::is_remote) {
                 let free = device.free_bytes.map(|free| format!(", {free} free"));
                 let line = format!("{} at {}", device.name, device.description);
                 let line = format!("{line}{}", free.unwrap_or_default());

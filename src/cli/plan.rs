@@ -197,14 +197,27 @@ impl Ground<'_> {
         let variants: Vec<VariantReport> = tested.map_err(failed)?;
         plan::check_variants(&variants)
             .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
+        let devices = machine.devices.as_deref().unwrap_or_default();
+        let room = subject::room(machine, &arguments.devices, engine)?;
+        let mut here = place::here(machine, devices);
+        // The engine counts what it would put on the devices of this machine only.
+        if arguments.machine.is_none() {
+            let baseline = plan::baseline(&subject.card, &here, &workload, &variants).0;
+            let mut card = subject.card.clone();
+            card.path.clone_from(&subject.path);
+            here.gpu_layers = place::layers_that_fit(engine, &card, &room, &baseline);
+        }
         let mut made = plan::plan(Wish {
             model: &subject.card,
-            here: place::here(machine),
+            here,
             workload,
             engine: identity,
             variants,
             knobs: knob::usual(),
-            terrain: place::terrain(machine),
+            terrain: Terrain {
+                servers: arguments.devices.rpc.clone(),
+                ..place::terrain(machine, devices)
+            },
             fixed: Vec::new(),
             levels: Vec::new(),
             calibration: None,
@@ -224,7 +237,7 @@ impl Ground<'_> {
             let own = forecast(&made.baseline);
             let tight = own.is_some_and(|own| plan::tight(&own, available));
             plan::rule_out(&mut made, tight, &mut |setting| {
-                plan::does_not_fit(&forecast(setting)?, available)
+                plan::does_not_fit(&forecast(setting)?, &room)
             });
         } else {
             made.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));

@@ -27,7 +27,7 @@ use crate::analysis::findings;
 use crate::export;
 use crate::measure::{calibrate, first_deadline};
 use crate::model::{Findings, Machine, Plan, Strategy, Trial, Workload};
-use crate::plan::{self, Limits, Wish};
+use crate::plan::{self, Here, Limits, Wish};
 use crate::render;
 use crate::search::Reason;
 use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
@@ -279,8 +279,8 @@ fn begin(
     if let Some(folder) = arguments.out.as_ref().filter(|folder| occupied(folder)) {
         return Err(stored(&StoreError::NotEmpty { path: folder.clone() }));
     }
-    let mut place =
-        Place::open(engine::open_with(&arguments.engine, &arguments.devices)?, model, printer)?;
+    let opened = engine::open_with(&arguments.engine, &arguments.devices)?;
+    let mut place = Place::open(opened, model, &arguments.devices.rpc, printer)?;
     let plan = planned(arguments, resolved, &mut place, printer)?;
     if arguments.dry_run {
         let text = match arguments.format {
@@ -309,8 +309,8 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
     let plan = earlier.plan;
     let typed = plan.model.path.display().to_string();
     let model = arguments.model.as_deref().unwrap_or(&typed);
-    let mut place =
-        Place::open(engine::open_with(&arguments.engine, &arguments.devices)?, model, printer)?;
+    let opened = engine::open_with(&arguments.engine, &arguments.devices)?;
+    let mut place = Place::open(opened, model, &arguments.devices.rpc, printer)?;
     let identity = place.engine.identity().map_err(|failure| {
         if place.interrupted() {
             return Stop::interrupted("interrupted before the sweep went on");
@@ -352,13 +352,21 @@ fn planned(
         variants(place.engine.as_mut(), &place.machine, &types, printer).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
-    let (card, here) = (place.card.clone(), place.here);
-    let servers = &arguments.devices.rpc;
-    let fixed = resolved.knobs.settled(&place.terrain, here.physical_cores)?;
-    let baseline = |variants: &[_]| {
-        let own = plan::baseline(&card, &here, &resolved.workload, variants).0;
-        reaching(plan::fixed(own, &fixed), servers)
+    let (card, room) = (place.card.clone(), place.room.clone());
+    let servers = place.terrain.servers.clone();
+    let fixed = resolved.knobs.settled(&place.terrain, place.here.physical_cores)?;
+    let baseline_on = |here: &Here, variants: &[_]| {
+        let mut own = plan::baseline(&card, here, &resolved.workload, variants).0;
+        own.process.rpc.clone_from(&servers);
+        plan::fixed(own, &fixed)
     };
+    let mut here = place.here;
+    here.gpu_layers = place.layers_that_fit(&baseline_on(&here, &variants));
+    if !servers.is_empty() && here.gpu_memory.is_none() {
+        // Servers that do not tell their memory are there to be used all the same.
+        here.gpu_layers = Some(GpuLayers::All);
+    }
+    let baseline = |variants: &[_]| baseline_on(&here, variants);
     // What other machines have room for is theirs to know.
     if !arguments.force && servers.is_empty() {
         plan::check_memory(&card, &baseline(&variants), &here).map_err(|error| {
@@ -367,9 +375,8 @@ fn planned(
         })?;
     }
     let too_large = |engine: &mut dyn Engine, setting: &Setting| {
-        let available = here.available_memory.filter(|_| !arguments.force);
-        let forecast = engine.forecast(&card.path, setting).ok()?;
-        plan::does_not_fit(&forecast, available)
+        let forecast = engine.forecast(&card.path, setting).ok().filter(|_| !arguments.force)?;
+        plan::does_not_fit(&forecast, &room)
     };
     let own = baseline(&variants);
     if let Some(sum) = too_large(place.engine.as_mut(), &own) {
@@ -402,25 +409,13 @@ fn planned(
         created_at: now(),
         command: typed_command(),
     });
-    plan.baseline = reaching(plan.baseline, servers);
-    if !servers.is_empty() {
-        plan.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
-    }
+    plan.baseline_notes.extend(place.device_notes.iter().cloned());
     let available = here.available_memory.filter(|_| !arguments.force);
     let forecast = place.engine.forecast(&card.path, &plan.baseline).ok();
     let tight = forecast.is_some_and(|forecast| plan::tight(&forecast, available));
     plan::rule_out(&mut plan, tight, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
     Ok(plan)
-}
-
-/// The setting with those RPC servers, whose devices come first and are there to be used.
-fn reaching(mut setting: Setting, servers: &[String]) -> Setting {
-    if !servers.is_empty() {
-        setting.process.rpc = servers.to_vec();
-        setting.load.gpu_layers = GpuLayers::All;
-    }
-    setting
 }
 
 /// The command as somebody else would type it.
@@ -469,14 +464,14 @@ fn sweep(
     }
     let mut display = Display::new(printer, plan, &trials);
     let warned = Cell::new(false);
-    let memory = place.here.available_memory.filter(|_| !arguments.force);
+    let room = place.room.clone();
     let ending = Sweep {
         plan,
         session: next_session(&trials),
         bench: place.bench(),
         journal: &mut run,
         cache: cache.as_mut().map(|cache| cache as &mut dyn Cache),
-        memory,
+        room: (!arguments.force).then_some(&room),
         date: &now,
         interrupted: &|| interrupted.load(Ordering::Relaxed),
     }

@@ -13,7 +13,7 @@ use super::gpu::Card;
 use crate::model::{Gpu, GpuClocks, GpuSource, MigInstance, Pcie, Switch};
 
 /// Where the library is: on the loader's path, or where Windows puts it for its Linux.
-const LIBRARIES: &[&str] = if cfg!(windows) {
+pub(super) const LIBRARIES: &[&str] = if cfg!(windows) {
     &["nvml.dll"]
 } else {
     &["libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"]
@@ -106,7 +106,7 @@ pub(super) fn processes_by(libraries: &[&str]) -> Result<Vec<GpuProcess>, String
 }
 
 /// The library, started; `None` without it or without the driver's kernel module.
-fn open(libraries: &[&str]) -> Result<Option<Nvml>, String> {
+pub(super) fn open(libraries: &[&str]) -> Result<Option<Nvml>, String> {
     for library in libraries {
         match Nvml::builder().lib_path(OsStr::new(library)).init() {
             Ok(nvml) => return Ok(Some(nvml)),
@@ -121,7 +121,7 @@ fn open(libraries: &[&str]) -> Result<Option<Nvml>, String> {
     Ok(None)
 }
 
-fn count(nvml: &Nvml) -> Result<u32, String> {
+pub(super) fn count(nvml: &Nvml) -> Result<u32, String> {
     let count = nvml.device_count().map_err(|why| format!("NVIDIA's driver: {}", words(&why)))?;
     Ok(count.min(MOST))
 }
@@ -155,11 +155,7 @@ fn card(device: &Device<'_>) -> Card {
         card.ask("power_limit_watts", device.enforced_power_limit()).map(watts);
     let limit = device.power_management_limit_default();
     card.gpu.default_power_limit_watts = card.ask("default_power_limit_watts", limit).map(watts);
-    let reasons = card.ask("throttle_reasons", device.current_throttle_reasons());
-    card.gpu.throttle_reasons = reasons.map(|reasons| {
-        let named = THROTTLES.iter().filter(|(flag, _)| reasons.contains(*flag));
-        named.map(|(_, word)| (*word).to_owned()).collect()
-    });
+    card.gpu.throttle_reasons = card.ask("throttle_reasons", throttles(device));
     #[cfg(target_os = "linux")]
     {
         card.gpu.persistence = card.ask("persistence", device.is_in_persistent_mode()).map(switch);
@@ -172,6 +168,13 @@ fn card(device: &Device<'_>) -> Card {
         card.gpu.mig_instances = instances(device);
     }
     card
+}
+
+/// What holds its clocks down, in words.
+pub(super) fn throttles(device: &Device<'_>) -> Result<Vec<String>, NvmlError> {
+    let reasons = device.current_throttle_reasons()?;
+    let named = THROTTLES.iter().filter(|(flag, _)| reasons.contains(*flag));
+    Ok(named.map(|(_, word)| (*word).to_owned()).collect())
 }
 
 fn link(card: &mut Card, device: &Device<'_>) -> Option<Pcie> {

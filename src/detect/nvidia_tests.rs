@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use autotune_engine::api::Bytes;
 
 use serde_json::{Value, json};
 
+use super::card_watch::CardWatch;
 use super::nvidia::{cards_by, processes_by};
 use super::{Card, Host, Unread, machine};
 use crate::model::Provenance;
@@ -137,4 +141,30 @@ fn processes_that_hold_memory_are_told_to_who_asks_and_in_no_document() {
 fn no_library_is_no_card() {
     assert_eq!(cards_by(&["/nowhere/libnvidia-ml.so.1"]), Ok(Vec::new()));
     assert_eq!(processes_by(&["/nowhere/libnvidia-ml.so.1"]), Ok(Vec::new()));
+}
+
+#[test]
+fn cards_are_watched_from_before_until_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(library) = library(folder.path(), "-DBUSY") else { return };
+    let name = library.to_str().expect("made here");
+    assert!(CardWatch::start_by(&["/nowhere/libnvidia-ml.so.1"], Duration::ZERO).is_none());
+    // Two samples at least, however long the pause: one at each end.
+    let watch = CardWatch::start_by(&[name], Duration::from_secs(60)).expect("it starts");
+    let cards = watch.finish();
+    // Of four cards one is lost and one tells nothing.
+    assert_eq!(cards.len(), 2, "{cards:?}");
+    let card = &cards[0];
+    assert_eq!(card.samples, 2, "{card:?}");
+    assert_eq!(card.pci_address.as_deref(), Some("0000:1b:00.0"));
+    let gib = |count: u64| Some(Bytes(count << 30));
+    assert_eq!((card.used_before_bytes, card.used_peak_bytes), (gib(1), gib(5)));
+    assert_eq!(card.used_after_bytes, gib(5));
+    assert_eq!((card.utilization, card.power_watts), (Some(0.75), Some(212.5)));
+    assert_eq!((card.graphics_hz, card.lowest_graphics_hz), (Some(210_000_000), Some(210_000_000)));
+    assert_eq!((card.memory_hz, card.temperature_celsius), (Some(405_000_000), Some(64)));
+    assert_eq!(card.throttle_reasons, ["power limit"]);
+    // An idle card has no clock that a computation was held to, and no reason to be slow.
+    assert_eq!((cards[1].utilization, cards[1].lowest_graphics_hz), (Some(0.0), None));
+    assert_eq!(cards[1].throttle_reasons, Vec::<String>::new());
 }

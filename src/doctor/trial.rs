@@ -195,6 +195,7 @@ mod tests {
                 transition: Transition::default(),
                 caveats: Vec::new(),
                 answers: Vec::new(),
+                graph: None,
             })
         }
     }

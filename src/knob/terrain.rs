@@ -22,6 +22,8 @@ pub struct Terrain {
     pub fast: CpuList,
     /// Devices that the engine can offload to, by ggml's names.
     pub devices: Vec<String>,
+    /// RPC servers that every setting uses, `HOST:PORT` each.
+    pub servers: Vec<String>,
     /// `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
     /// Memory that may be locked; `None`: no limit.
@@ -47,6 +49,7 @@ impl Terrain {
                 .collect(),
             fast: fast.flat_map(|kind| kind.cpus.iter()).collect(),
             devices,
+            servers: Vec::new(),
             huge_pages: machine.memory.transparent_huge_pages.clone(),
             locked_memory: machine.limits.locked_memory_bytes,
         }

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use autotune_engine::api::{FlashAttention, Run, Setting};
+use autotune_engine::api::{Bytes, FlashAttention, GpuLayers, Run, Setting};
 
 use super::Reading;
 use crate::knob;
-use crate::model::Level;
+use crate::model::{CardUse, DeviceMemory, Level};
 
 /// Stolen share of all processor time from which on it is said.
 const STOLEN: f64 = 0.02;
 /// Processors that others used during a visit, from which on it is said.
 const FOREIGN: f64 = 0.3;
+/// What the driver's count of a card's memory may be short by.
+const PAGE: Bytes = Bytes(2 << 20);
 /// Visits shorter than this say nothing about neighbours: the counters tick every 10 ms.
 const SHORTEST: Duration = Duration::from_millis(200);
 
@@ -42,10 +44,43 @@ pub(super) fn of_readings(setting: &Setting, before: Reading, after: Reading) ->
     doubts
 }
 
+/// Doubts from what held the cards' clocks down.
+pub(super) fn of_cards(cards: &[CardUse]) -> Vec<String> {
+    let held = cards.iter().filter(|card| !card.throttle_reasons.is_empty());
+    held.map(|card| {
+        format!("clocks of {} were held down: {}", card.title(), card.throttle_reasons.join(", "))
+    })
+    .collect()
+}
+
+/// Doubts from cards that never had as much in use, of all programs together, as the engine put
+/// on them: the driver has moved the rest to main memory.
+pub(super) fn of_spills(devices: &[DeviceMemory], cards: &[CardUse]) -> Vec<String> {
+    let spill = |device: &DeviceMemory| {
+        let card = cards.iter().find(|card| card.device.as_ref() == Some(&device.device))?;
+        let peak = card.used_peak_bytes?;
+        // The driver counts in pages of up to 2 MiB, the engine in bytes.
+        (peak + PAGE < device.allocated_bytes).then(|| {
+            format!(
+                "{} holds at most {peak} of the {} that the engine put on it: the rest is in main \
+                 memory",
+                device.device, device.allocated_bytes
+            )
+        })
+    };
+    devices.iter().filter_map(spill).collect()
+}
+
 /// Doubts from the run itself: the engine's own, and levels that it changed.
 pub(super) fn of_run(asked: &Setting, run: &Run) -> Vec<String> {
     let auto = Level::Word(FlashAttention::Auto.word().to_owned());
-    let changed = knob::changed(asked, &run.effective);
+    let mut asked = asked.clone();
+    // All layers are a count once the model is known; the output is one more.
+    let all = GpuLayers::Count(run.model.layers.saturating_add(1));
+    if (asked.load.gpu_layers, run.effective.load.gpu_layers) == (GpuLayers::All, all) {
+        asked.load.gpu_layers = all;
+    }
+    let changed = knob::changed(&asked, &run.effective);
     let changed = changed
         .into_iter()
         .filter(|(_, asked, _)| *asked != auto)
@@ -81,5 +116,30 @@ mod tests {
         assert!(doubts(31_000, 0)[0].contains("1.1 processors"));
         assert!(doubts(0, 4_000)[0].contains("10 %"));
         assert!(of_readings(&setting, Reading::default(), Reading::default()).is_empty());
+    }
+
+    #[test]
+    fn a_card_that_holds_less_than_was_put_on_it_has_spilled() {
+        let gib = |count: u64| Bytes(count << 30);
+        let device = DeviceMemory {
+            device: "CUDA0".to_owned(),
+            foreseen_bytes: gib(30),
+            allocated_bytes: gib(30),
+        };
+        let card = |name: &str, peak: Option<Bytes>| CardUse {
+            device: Some(name.to_owned()),
+            used_peak_bytes: peak,
+            ..CardUse::default()
+        };
+        let spills = |card: CardUse| of_spills(std::slice::from_ref(&device), &[card]);
+        let told = spills(card("CUDA0", Some(gib(24))));
+        assert!(told[0].contains("24.0 GiB of the 30.0 GiB"), "{told:?}");
+        for fine in [card("CUDA0", Some(gib(31))), card("CUDA0", None), card("CUDA1", Some(gib(1)))]
+        {
+            assert_eq!(spills(fine), Vec::<String>::new());
+        }
+        let throttled =
+            CardUse { throttle_reasons: vec!["power limit".to_owned()], ..card("CUDA0", None) };
+        assert_eq!(of_cards(&[throttled]), ["clocks of CUDA0 were held down: power limit"]);
     }
 }

@@ -8,13 +8,16 @@ mod doubt;
 mod sensors;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use autotune_engine::api::{Clock, Engine, Failure, Job, Resident, Run, Setting, Work};
+use autotune_engine::api::{
+    BufferUse, Clock, Engine, Failure, Forecast, Job, Place, Resident, Run, Setting, Work,
+};
 
-use crate::model::{Calibration, Outcome, Purpose, Source, Trial};
+use crate::model::{Calibration, DeviceMemory, Outcome, Purpose, Source, Trial};
 pub use deadline::{Expectation, first_deadline};
 pub use sensors::{NoSensors, Reading, Sensors};
 
@@ -58,11 +61,18 @@ pub struct Visit {
 /// Runs one visit. Whatever happens to the engine is in the trial.
 pub fn visit(bench: &mut Bench<'_>, visit: Visit, deadline: Duration) -> Trial {
     let foreseen = foreseen(bench, &visit.setting, &visit.work);
-    let (result, elapsed, caveats) = watched(bench, &visit.setting, &visit.work, deadline);
+    bench.sensors.watch_cards();
+    let (result, elapsed, mut caveats) = watched(bench, &visit.setting, &visit.work, deadline);
+    let cards = bench.sensors.cards();
+    caveats.extend(doubt::of_cards(&cards));
     let (effective, outcome, caveats) = match result {
         Ok(run) => {
+            let (resident, forecast) = foreseen.unzip();
+            let devices = forecast.map(|it| on_devices(&it, &run)).unwrap_or_default();
+            caveats.extend(doubt::of_spills(&devices, &cards));
             let doubts = doubt::of_run(&visit.setting, &run).into_iter().chain(caveats).collect();
-            (Some(run.effective.clone()), Outcome::measured(&run).beside(foreseen), doubts)
+            let outcome = Outcome::measured(&run).beside(resident).with_devices(devices, cards);
+            (Some(run.effective.clone()), outcome, doubts)
         }
         Err(failure) => (None, Outcome::Failed(failure), caveats),
     };
@@ -101,7 +111,7 @@ fn trial(
 
 /// The resident set that this work will leave: all that is allocated for the setting, and of the
 /// scratch space what a context of only the work's length would have.
-fn foreseen(bench: &mut Bench<'_>, setting: &Setting, work: &Work) -> Option<Resident> {
+fn foreseen(bench: &mut Bench<'_>, setting: &Setting, work: &Work) -> Option<(Resident, Forecast)> {
     /// llama.cpp computes attention over multiples of this many tokens.
     const PADDING: u32 = 256;
     let whole = bench.engine.forecast(bench.model, setting).ok()?;
@@ -111,7 +121,26 @@ fn foreseen(bench: &mut Bench<'_>, setting: &Setting, work: &Work) -> Option<Res
     context.context = tokens.next_multiple_of(PADDING).min(context.context).max(1);
     context.ubatch = context.ubatch.min(work.prompt_tokens.max(work.depth).max(1));
     let short = bench.engine.forecast(bench.model, &short).ok()?;
-    Some(whole.resident_after(&short))
+    Some((whole.resident_after(&short), whole))
+}
+
+/// Each device that something was to lie on, with what the run's buffers on it came to.
+fn on_devices(forecast: &Forecast, run: &Run) -> Vec<DeviceMemory> {
+    let names: BTreeSet<&str> = forecast.devices().collect();
+    let memory = |name: &str| {
+        let own = |buffer: &&BufferUse| {
+            let foreseen = forecast.buffers.iter().find(|other| other.name == buffer.name);
+            foreseen.is_some_and(|other| matches!(&other.place, Place::Device(it) if it == name))
+        };
+        let sizes =
+            |buffer: &BufferUse| buffer.model_bytes + buffer.context_bytes + buffer.compute_bytes;
+        DeviceMemory {
+            device: name.to_owned(),
+            foreseen_bytes: forecast.device(name).total(),
+            allocated_bytes: run.memory.buffers.iter().filter(own).map(sizes).sum(),
+        }
+    };
+    names.into_iter().map(memory).collect()
 }
 
 /// Visits the baseline once, before there is a plan, to learn how fast this model is here.

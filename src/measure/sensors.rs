@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::CardUse;
+
 /// Counters of the whole machine; differences between two readings are what is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading {
@@ -20,6 +22,14 @@ pub struct Reading {
 pub trait Sensors: fmt::Debug {
     /// The counters now; all `None` where the system does not tell.
     fn read(&mut self) -> Reading;
+
+    /// Begins to watch the graphics cards.
+    fn watch_cards(&mut self) {}
+
+    /// What they did since; empty where no driver tells.
+    fn cards(&mut self) -> Vec<CardUse> {
+        Vec::new()
+    }
 }
 
 /// Sensors that see nothing: for simulated machines.

@@ -83,6 +83,9 @@ pub struct DeviceRoom {
     pub free_bytes: Bytes,
     /// What of that is left free: drivers keep some for each process.
     pub reserve_bytes: Bytes,
+    /// Whether it is part of main memory, as that of integrated graphics is.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// One setting of the map.

@@ -7,6 +7,7 @@ mod card;
 mod ceilings;
 mod condition;
 mod cpu_list;
+mod device_use;
 mod diagnosis;
 mod findings;
 mod machine;
@@ -19,6 +20,7 @@ pub use card::{ModelCard, TypeShare};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
+pub use device_use::{CardUse, DeviceMemory};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,

@@ -1,7 +1,11 @@
 //! One line of `trials.jsonl`: what was tried and what happened.
 
-use autotune_engine::api::{Failure, MemoryUse, Resident, Run, Sample, Setting, Transition, Work};
+use autotune_engine::api::{
+    Failure, GraphUse, MemoryUse, Resident, Run, Sample, Setting, Transition, Work,
+};
 use serde::{Deserialize, Serialize};
+
+use super::{CardUse, DeviceMemory};
 
 /// One visit to one setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +140,15 @@ pub struct Measured {
     /// The resident set that was foreseen; `None` where the engine foresees none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreseen: Option<Resident>,
+    /// Memory of each device that something lies on, foreseen and allocated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceMemory>,
+    /// Graphics cards while it ran, by their driver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<CardUse>,
+    /// Where the last token was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<GraphUse>,
     /// What loading took.
     pub transition: Transition,
 }
@@ -175,6 +188,9 @@ impl Outcome {
             samples: run.samples.clone(),
             memory: run.memory.clone(),
             foreseen: None,
+            devices: Vec::new(),
+            cards: Vec::new(),
+            graph: run.graph,
             transition: run.transition.clone(),
         })
     }
@@ -184,6 +200,15 @@ impl Outcome {
     pub fn beside(mut self, foreseen: Option<Resident>) -> Self {
         if let Self::Measured(measured) = &mut self {
             measured.foreseen = foreseen;
+        }
+        self
+    }
+
+    /// The same with what devices held and did.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Vec<DeviceMemory>, cards: Vec<CardUse>) -> Self {
+        if let Self::Measured(measured) = &mut self {
+            (measured.devices, measured.cards) = (devices, cards);
         }
         self
     }
@@ -259,6 +284,7 @@ mod tests {
             transition: Transition::default(),
             caveats: Vec::new(),
             answers: Vec::new(),
+            graph: None,
         };
         let outcomes = [
             Outcome::measured(&run),

@@ -43,7 +43,16 @@ pub fn baseline(
         context: ContextSetting { context: workload.context, ..ContextSetting::default() },
         threads: ThreadSetting::of(threads),
     };
-    if let Some(free) = here.gpu_memory {
+    if let Some(layers) = here.gpu_layers {
+        setting.load.gpu_layers = layers;
+        if let GpuLayers::Count(count) = layers {
+            notes.push(format!(
+                "the baseline keeps {count} of {} layers on devices, the most that llama.cpp \
+                 counts to fit beside what llama-server's --fit leaves free",
+                model.layers.saturating_add(1)
+            ));
+        }
+    } else if let Some(free) = here.gpu_memory {
         setting.load.gpu_layers = layers_that_fit(model, &setting, free);
         if let GpuLayers::Count(count) = setting.load.gpu_layers {
             notes.push(format!(

@@ -4,8 +4,9 @@
 //! graphics cards are composed from that count and the table of tensors, so that a map can be
 //! drawn for a machine that is not here.
 
-use autotune_engine::api::{Bytes, Failure, Forecast, KvType, Setting, Sum};
+use autotune_engine::api::{Bytes, DeviceReport, Failure, Forecast, KvType, Setting, Sum};
 
+use super::devices::{shares_memory, taken};
 use super::roofline::Roof;
 use super::thumb::all_layers;
 use crate::knob::apply;
@@ -17,7 +18,7 @@ use crate::model::{
 /// Main memory that is left to the system and to others.
 const MEMORY_RESERVE: Bytes = Bytes(512 << 20);
 /// Memory of a card that llama-server's `--fit` leaves free, too.
-pub const DEVICE_RESERVE: Bytes = Bytes(1 << 30);
+const DEVICE_RESERVE: Bytes = Bytes(1 << 30);
 /// Contexts of the map, beside the asked one.
 const CONTEXTS: [u32; 6] = [4096, 8192, 16_384, 32_768, 65_536, 131_072];
 /// Physical batches of the map.
@@ -73,9 +74,30 @@ pub fn point(baseline: &Setting, context: u32, kv_type: KvType, ubatch: u32) -> 
     Point { context, kv_type, ubatch, setting }
 }
 
-/// What can be had on a machine.
+/// What can be had on a machine whose engine lists these devices.
+#[must_use]
+pub fn room_beside(machine: &Machine, devices: &[DeviceReport]) -> Room {
+    let devices = taken(devices).into_iter().filter_map(|device| {
+        Some(DeviceRoom {
+            name: device.name.clone(),
+            free_bytes: device.free_bytes.or(device.memory_bytes)?,
+            reserve_bytes: DEVICE_RESERVE,
+            shared: shares_memory(device),
+        })
+    });
+    Room {
+        memory_bytes: machine.available_memory(),
+        memory_reserve_bytes: MEMORY_RESERVE,
+        devices: devices.collect(),
+    }
+}
+
+/// What can be had on a machine, as far as its document tells.
 #[must_use]
 pub fn room(machine: &Machine) -> Room {
+    if let Some(devices) = &machine.devices {
+        return room_beside(machine, devices);
+    }
     let cards = machine.gpus.iter().filter(|gpu| gpu.backend.is_some());
     let devices = cards
         .filter(|gpu| gpu.integrated != Some(true))
@@ -85,6 +107,7 @@ pub fn room(machine: &Machine) -> Room {
                 name: gpu.name.clone().unwrap_or_else(|| format!("card {index}")),
                 free_bytes: gpu.free_bytes.or(gpu.memory_bytes)?,
                 reserve_bytes: DEVICE_RESERVE,
+                shared: false,
             })
         })
         .collect();
@@ -215,12 +238,26 @@ fn dealt(devices: &[DeviceRoom], place: f64) -> usize {
     found.unwrap_or(devices.len() - 1)
 }
 
-/// The sum of the first memory that is too small.
+/// The sum of the first memory that is too small. What lies on a device without memory of its own
+/// is taken from main memory.
 fn shortage(room: &Room, memory: &Sum, devices: &[Sum]) -> Option<String> {
+    let shared = room.devices.iter().zip(devices).filter(|(device, _)| device.shared);
+    let whole = shared.fold(*memory, |whole, (_, need)| Sum {
+        weights_bytes: whole.weights_bytes + need.weights_bytes,
+        kv_bytes: whole.kv_bytes + need.kv_bytes,
+        compute_bytes: whole.compute_bytes + need.compute_bytes,
+        rest_bytes: whole.rest_bytes + need.rest_bytes,
+    });
     let main = room.memory_bytes.map(|bytes| ("main memory", bytes, room.memory_reserve_bytes));
-    let cards = room.devices.iter().map(|it| (it.name.as_str(), it.free_bytes, it.reserve_bytes));
-    let needs = main.map(|room| (room, memory)).into_iter().chain(cards.zip(devices));
-    needs.into_iter().find_map(|((name, free, reserve), need)| too_much(name, free, reserve, need))
+    let main = main.and_then(|(name, free, reserve)| too_much(name, free, reserve, &whole));
+    main.or_else(|| shortage_of_devices(room, devices))
+}
+
+/// The sum of the first device whose memory is too small.
+fn shortage_of_devices(room: &Room, devices: &[Sum]) -> Option<String> {
+    room.devices.iter().zip(devices).find_map(|(device, need)| {
+        too_much(&device.name, device.free_bytes, device.reserve_bytes, need)
+    })
 }
 
 /// The sum in words where it is more than there is.
@@ -241,11 +278,21 @@ fn too_much(name: &str, free: Bytes, reserve: Bytes, need: &Sum) -> Option<Strin
     Some(format!("{name}: {sum} = {} > {available} by {}", need.total(), Bytes(over)))
 }
 
-/// Why a setting does not fit into main memory, by the engine's own count; `None` where it does
-/// or nobody knows.
+/// Why a setting does not fit, by the engine's own count; `None` where it does or nobody knows.
 #[must_use]
-pub fn does_not_fit(forecast: &Forecast, available: Option<Bytes>) -> Option<String> {
-    too_much("main memory", available?, MEMORY_RESERVE, &forecast.memory())
+pub fn does_not_fit(forecast: &Forecast, room: &Room) -> Option<String> {
+    shortage(room, &forecast.memory(), &on_devices(forecast, room))
+}
+
+/// Whether what a setting puts on devices fits there, by the engine's own count. Main memory is
+/// left out of it: there, fewer layers on devices are no remedy.
+#[must_use]
+pub fn devices_hold(forecast: &Forecast, room: &Room) -> bool {
+    shortage_of_devices(room, &on_devices(forecast, room)).is_none()
+}
+
+fn on_devices(forecast: &Forecast, room: &Room) -> Vec<Sum> {
+    room.devices.iter().map(|device| forecast.device(&device.name)).collect()
 }
 
 /// A point that the engine refuses to count: a cache type that this model cannot have, mostly.

@@ -4,6 +4,7 @@
 //! date. What is run next under a plan is left to `search`.
 
 mod baseline;
+mod devices;
 mod feasibility;
 mod layers;
 mod memory;
@@ -15,16 +16,17 @@ mod slice;
 mod thumb;
 mod wishes;
 
-use autotune_engine::api::{Bytes, Identity, Setting, VariantReport};
+use autotune_engine::api::{Bytes, GpuLayers, Identity, Setting, VariantReport};
 use thiserror::Error;
 
 use crate::knob::{Ground, Knob, Terrain};
 use crate::model::{Calibration, Level, ModelCard, Plan, Prior, Workload};
 
 pub use baseline::baseline;
+pub use devices::{is_remote, is_software, most_layers, shares_memory, taken};
 pub use feasibility::{
-    DEVICE_RESERVE, Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, does_not_fit, point,
-    points, room, rule_out, tight, uncounted,
+    Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, devices_hold, does_not_fit, point,
+    points, room, room_beside, rule_out, tight, uncounted,
 };
 pub use layers::layers;
 pub use memory::{Need, need};
@@ -47,8 +49,10 @@ pub struct Here {
     pub usable_threads: u32,
     /// Memory that can be had without swapping, under the process's limits.
     pub available_memory: Option<Bytes>,
-    /// Free memory of all GPUs; `None` without one.
+    /// Free memory of all devices that have their own; `None` without one.
     pub gpu_memory: Option<Bytes>,
+    /// Layers that fit on devices by the engine's own count; `None` where it has not counted.
+    pub gpu_layers: Option<GpuLayers>,
 }
 
 /// Everything that goes into a plan.
@@ -143,7 +147,8 @@ pub fn check_variants(variants: &[VariantReport]) -> Result<(), PlanError> {
 pub fn plan(wish: Wish<'_>) -> Plan {
     let (baseline, mut baseline_notes) =
         baseline(wish.model, &wish.here, &wish.workload, &wish.variants);
-    let baseline = wishes::fixed(baseline, &wish.fixed);
+    let mut baseline = wishes::fixed(baseline, &wish.fixed);
+    baseline.process.rpc.clone_from(&wish.terrain.servers);
     baseline_notes.extend(wishes::notes(&wish));
     let guess = Rates::guess(wish.model);
     let rates = wish.calibration.map_or(guess, |measured| Rates::measured(&measured, guess));
@@ -231,6 +236,7 @@ pub(crate) mod tests {
             usable_threads: 8,
             available_memory: Some(Bytes(8 << 30)),
             gpu_memory: None,
+            gpu_layers: None,
         }
     }
 

@@ -261,6 +261,7 @@ fn run(id: u32, asked: &Setting, prefill: f64, decode: f64) -> Run {
         transition: Transition { load_ns: Some(412_000_000), ..Transition::default() },
         caveats: Vec::new(),
         answers: Vec::new(),
+        graph: None,
     }
 }
 

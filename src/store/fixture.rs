@@ -174,6 +174,7 @@ pub(super) fn measured(id: u32) -> Trial {
         transition: Transition { load_ns: Some(5), ..Transition::default() },
         caveats: Vec::new(),
         answers: Vec::new(),
+        graph: None,
     };
     trial(id, Outcome::measured(&run), Some(setting()))
 }

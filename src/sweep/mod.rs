@@ -9,11 +9,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use autotune_engine::api::{Bytes, Setting, Work};
+use autotune_engine::api::{Setting, Work};
 use thiserror::Error;
 
 use crate::measure::{Bench, Expectation, Visit, first_deadline, skipped, visit};
-use crate::model::{Outcome, Plan, Purpose, Source, Trial};
+use crate::model::{Outcome, Plan, Purpose, Room, Source, Trial};
 use crate::plan::does_not_fit;
 use crate::search::{self, Ask, Now, Reason, Step};
 pub use progress::Progress;
@@ -45,8 +45,8 @@ pub struct Sweep<'a> {
     pub journal: &'a mut dyn Journal,
     /// Earlier results, where they may be used.
     pub cache: Option<&'a mut dyn Cache>,
-    /// Main memory that settings may need; `None`: unknown, or to be tried all the same.
-    pub memory: Option<Bytes>,
+    /// Memory that settings may need; `None`: unknown, or to be tried all the same.
+    pub room: Option<&'a Room>,
     /// The date, RFC 3339 in UTC.
     pub date: &'a dyn Fn() -> String,
     /// Whether somebody asked to stop.
@@ -217,9 +217,9 @@ impl Sweep<'_> {
 
     /// The sum that does not fit; `None` where it does, or where the engine foresees nothing.
     fn too_large(&mut self, setting: &Setting) -> Option<String> {
-        let available = self.memory?;
+        let room = self.room?;
         let forecast = self.bench.engine.forecast(self.bench.model, setting).ok()?;
-        does_not_fit(&forecast, Some(available))
+        does_not_fit(&forecast, room)
     }
 
     /// Keeps a measured trial for later sweeps. The baseline is left out, because it is always

@@ -117,6 +117,7 @@ fn lab(world: World, seed: u64, limits: Limits) -> Lab {
         usable_threads: machine.usable_threads.unwrap_or(machine.cores * machine.smt),
         available_memory: Some(Bytes(machine.memory_bytes)),
         gpu_memory: None,
+        gpu_layers: None,
     };
     let plan = planned(&mut engine, &clock, &card, here, limits, seed);
     Lab { engine, clock, plan, fate: |_, _, _| None }
@@ -167,7 +168,7 @@ impl Lab {
             },
             journal: &mut journal,
             cache: cache.map(|cache| cache as &mut dyn Cache),
-            memory: None,
+            room: None,
             date: &|| "2026-01-01T00:00:00Z".to_owned(),
             interrupted: &|| done.get() >= stop_at,
         }

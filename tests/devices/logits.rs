@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use autotune_engine::api::{GpuLayers, LoadSetting, ProcessSetting, Setting};
-use autotune_engine::llama::probe;
+use autotune_engine::api::{
+    ContextSetting, FlashAttention, GpuLayers, KvType, LoadSetting, ProcessSetting, Setting,
+    ThreadSetting,
+};
+use autotune_engine::llama::{probe, widen};
 use serde::{Deserialize, Serialize};
 
-use super::Model;
+use super::{DEVICES, Model, chosen_device};
 
 /// Names the file with the question, for the process that answers it.
 const QUESTION: &str = "AUTOTUNE_TEST_QUESTION";
@@ -22,12 +25,9 @@ const TEXTS: [&str; 6] = [
     "a",
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen",
 ];
-/// Squared error over squared logits, of all texts together, that another order of summation and
-/// half floats may make.
+/// Squared error over squared logits, of all texts together, that another order of summation,
+/// half floats and activations of 8 bits may make.
 pub(super) const MOST_ERROR: f64 = 1e-3;
-/// The same for K-quants: there the CPU rounds activations to 8 bits in blocks of 256, which is
-/// an error of its own of this size (F16 weights agree to 1e-4).
-pub(super) const MOST_ERROR_K: f64 = 2e-3;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
@@ -35,6 +35,9 @@ struct Question {
     process: ProcessSetting,
     /// Layers on the devices, one answer for each.
     layers: Vec<GpuLayers>,
+    /// Whether to compute with the weights as 32-bit numbers, a KV cache of such, and attention
+    /// in steps: nothing is rounded then but sums.
+    exact: bool,
     answer: PathBuf,
 }
 
@@ -43,11 +46,21 @@ type Logits = Vec<Vec<Vec<f32>>>;
 
 /// What the model says with so many layers on the devices of such a process.
 pub(super) fn logits(model: &Model, process: ProcessSetting, layers: &[GpuLayers]) -> Logits {
+    asked(model, process, layers, false)
+}
+
+/// What the model's weights say on the CPU when nothing is rounded on the way.
+pub(super) fn exact(model: &Model, process: ProcessSetting) -> Vec<Vec<f32>> {
+    asked(model, process, &[GpuLayers::Count(0)], true).remove(0)
+}
+
+fn asked(model: &Model, process: ProcessSetting, layers: &[GpuLayers], exact: bool) -> Logits {
     let answer = model.folder.path().join("answer.json");
     let question = Question {
         model: model.path.clone(),
         process,
         layers: layers.to_vec(),
+        exact,
         answer: answer.clone(),
     };
     let file = model.folder.path().join("question.json");
@@ -55,6 +68,7 @@ pub(super) fn logits(model: &Model, process: ProcessSetting, layers: &[GpuLayers
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "logits::answer_a_question", "--include-ignored", "--nocapture"])
         .env(QUESTION, &file)
+        .env(DEVICES, chosen_device())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -67,42 +81,59 @@ pub(super) fn logits(model: &Model, process: ProcessSetting, layers: &[GpuLayers
 fn answer_a_question() {
     let Some(file) = std::env::var_os(QUESTION) else { return };
     let question: Question = serde_json::from_slice(&fs::read(Path::new(&file)).unwrap()).unwrap();
+    let model = if question.exact {
+        let wide = question.model.with_extension("wide.gguf");
+        widen(&question.model, &wide).unwrap();
+        wide
+    } else {
+        question.model.clone()
+    };
+    let rounded = ContextSetting { context: 256, batch: 256, ubatch: 256, ..Default::default() };
+    let context = if question.exact {
+        let (type_k, type_v) = (KvType::F32, KvType::F32);
+        ContextSetting { type_k, type_v, flash_attention: FlashAttention::Off, ..rounded }
+    } else {
+        rounded
+    };
     let said = |layers: &GpuLayers| {
         let setting = Setting {
             process: question.process.clone(),
             load: LoadSetting { gpu_layers: *layers, ..LoadSetting::default() },
-            context: autotune_engine::api::ContextSetting {
-                context: 256,
-                batch: 256,
-                ubatch: 256,
-                ..autotune_engine::api::ContextSetting::default()
-            },
-            threads: autotune_engine::api::ThreadSetting::of(1),
+            context: context.clone(),
+            threads: ThreadSetting::of(1),
         };
-        let one = |text: &&str| probe(&question.model, &setting, text).unwrap().logits;
+        let one = |text: &&str| probe(&model, &setting, text).unwrap().logits;
         TEXTS.iter().map(one).collect::<Vec<_>>()
     };
     let answer: Logits = question.layers.iter().map(said).collect();
     fs::write(&question.answer, serde_json::to_vec(&answer).unwrap()).unwrap();
 }
 
-/// Holds what a device says against the CPU, and gives the error over all texts.
-pub(super) fn hold(what: &str, on_cpu: &[Vec<f32>], on_device: &[Vec<f32>], most: f64) -> f64 {
-    assert_eq!(on_cpu.len(), on_device.len());
+/// How far one is from the other: squared error over squared logits, over all texts.
+pub(super) fn error(right: &[Vec<f32>], other: &[Vec<f32>]) -> f64 {
+    assert_eq!(right.len(), other.len());
     let (mut wrong, mut size) = (0.0_f64, 0.0_f64);
-    for (text, (right, other)) in TEXTS.iter().zip(on_cpu.iter().zip(on_device)) {
+    for (right, other) in right.iter().zip(other) {
         assert_eq!(right.len(), other.len());
-        let pairs = || right.iter().zip(other).map(|(a, b)| (f64::from(*a), f64::from(*b)));
-        let here: f64 = pairs().map(|(a, b)| (a - b) * (a - b)).sum();
-        let typical = (here / right.len() as f64).sqrt();
+        for (a, b) in right.iter().zip(other).map(|(a, b)| (f64::from(*a), f64::from(*b))) {
+            wrong += (a - b) * (a - b);
+            size += a * a;
+        }
+    }
+    wrong / size
+}
+
+/// Holds what a device says against what is right, and gives the error over all texts. Where the
+/// two largest logits are further apart than the typical error, the same one must lead.
+pub(super) fn hold(what: &str, right: &[Vec<f32>], other: &[Vec<f32>], most: f64) -> f64 {
+    for (text, (right, other)) in TEXTS.iter().zip(right.iter().zip(other)) {
+        let wrong = right.iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
         let (first, second) = top_two(right);
-        if f64::from(right[first] - right[second]) > typical {
+        if f64::from(right[first] - right[second]) > (wrong / right.len() as f64).sqrt() {
             assert_eq!(top_two(other).0, first, "{what}, `{text}`: another greedy token");
         }
-        wrong += here;
-        size += pairs().map(|(a, _)| a * a).sum::<f64>();
     }
-    let error = wrong / size;
+    let error = error(right, other);
     assert!(error <= most, "{what}: error {error:e}");
     error
 }

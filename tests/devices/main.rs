@@ -5,7 +5,9 @@ mod logits;
 mod modules;
 mod rpc;
 mod vulkan;
+mod vulkan_sweep;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,6 +21,14 @@ use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Names Vulkan's devices; without it ggml looks past those that compute on the processor.
+const DEVICES: &str = "GGML_VK_VISIBLE_DEVICES";
+
+/// The device under test: the one that the environment names, or the first, Mesa's too.
+fn chosen_device() -> OsString {
+    std::env::var_os(DEVICES).unwrap_or_else(|| "0".into())
+}
 
 /// The program under test.
 fn program() -> &'static Path {

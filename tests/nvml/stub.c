@@ -1,6 +1,6 @@
 /* A driver's library with four cards, for tests without any: an ordinary one, one that is cut into
  * instances, one of a virtual machine that supports nothing but its name, and one that is lost.
- * With -DMISMATCH it does not start. Only what the program asks is here. */
+ * With -DMISMATCH it does not start, with -DBUSY more of the first one's memory is used every next time. Only what the program asks is here. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -57,6 +57,11 @@ int nvmlDeviceGetMemoryInfo_v2(device card, memory *info) {
     ANSWER(card);
     info->total = (card == PLAIN ? 24ULL : card == CUT ? 80ULL : 40ULL) << 30;
     info->used = 1ULL << 30;
+#ifdef BUSY
+    /* Somebody comes and takes 4 GiB more. */
+    static int asked;
+    if (card == PLAIN) info->used = (asked++ == 0 ? 1ULL : 5ULL) << 30;
+#endif
     info->reserved = 0;
     info->free = info->total - info->used;
     return OK;
@@ -81,6 +86,19 @@ int nvmlDeviceGetClockInfo(device card, unsigned kind, unsigned *value) {
 int nvmlDeviceGetMaxClockInfo(device card, unsigned kind, unsigned *value) {
     ANSWER(card);
     *value = kind == 2 ? 10501 : 3105;
+    return OK;
+}
+int nvmlDeviceGetUtilizationRates(device card, unsigned *rates) {
+    ANSWER(card);
+    rates[0] = card == PLAIN ? 75 : 0;
+    rates[1] = 20;
+    return OK;
+}
+int nvmlDeviceGetPowerUsage(device card, unsigned *value) { ANSWER(card); *value = 212500; return OK; }
+int nvmlDeviceGetTemperature(device card, unsigned kind, unsigned *value) {
+    ANSWER(card);
+    (void)kind;
+    *value = 64;
     return OK;
 }
 /* Idle (1) and held by the power limit (4). */

@@ -57,6 +57,22 @@ pub struct Run {
     /// computed for real. Equal work under settings that only change speed gives equal answers.
     #[serde(default)]
     pub answers: Vec<Answer>,
+    /// Where the last token was computed; `None` where nothing is computed for real.
+    #[serde(default)]
+    pub graph: Option<GraphUse>,
+}
+
+/// Where a graph was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphUse {
+    /// Pieces that went to one backend each: one without devices.
+    pub splits: u32,
+    /// Layers most of whose products were computed on a device.
+    pub layers_on_devices: u32,
+    /// Of those, layers whose attention was computed by the processor.
+    pub attention_left_behind: u32,
+    /// Whether the logits were computed on a device.
+    pub output_on_device: bool,
 }
 
 /// The likeliest token and how clearly it leads.

@@ -18,7 +18,7 @@ pub use device::{DeviceKind, DeviceReport};
 pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Sum};
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{
-    Answer, BufferUse, Failure, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
+    Answer, BufferUse, Failure, GraphUse, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
 };
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
@@ -56,10 +56,12 @@ pub trait Engine {
         Err(Failure::refused("this engine does not list its devices"))
     }
 
-    /// The devices of RPC servers, which serve nobody else meanwhile.
-    fn reached(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
-        let _ = servers;
-        Err(Failure::refused("this engine reaches no servers"))
+    /// The same with the devices of those RPC servers, each of which is asked and let go again.
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        if servers.is_empty() {
+            return self.devices();
+        }
+        Err(Failure::refused("this engine has no RPC servers"))
     }
 
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`

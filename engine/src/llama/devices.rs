@@ -6,9 +6,10 @@ use super::backend::Backend;
 use super::text;
 use crate::api::{Bytes, DeviceKind, DeviceReport, Failure, ProcessSetting};
 
-/// Every device of every module that loads here. A driver that aborts takes this process along.
-pub fn devices() -> Result<Vec<DeviceReport>, Failure> {
-    Backend::start(&ProcessSetting::default())?;
+/// Every device of every module that loads here, and of those RPC servers. A driver that aborts
+/// takes this process along.
+pub fn devices(servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+    Backend::start(&ProcessSetting { rpc: servers.to_vec(), ..ProcessSetting::default() })?;
     Ok(registered())
 }
 

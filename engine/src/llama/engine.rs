@@ -11,12 +11,13 @@ use super::context::Context;
 use super::crew::Crew;
 use super::model::{Model, Weights};
 use super::{
-    Modules, devices, forecast, log, memory, refuse, score, self_test, surroundings, work,
+    Modules, devices, forecast, graph, log, memory, refuse, score, self_test, surroundings, work,
 };
 use crate::api::{
-    Answer, ContextSetting, DeviceReport, Engine, Failure, FlashAttention, Forecast, GpuLayers,
-    Identity, Job, LoadMode, LoadSetting, MemoryUse, ProcessSetting, Run, Sample, Setting,
-    ThreadSetting, Toggle, Transition, VariantFault, VariantReport, VariantVerdict,
+    Answer, ContextSetting, DeviceReport, Devices, Engine, Failure, FlashAttention, Forecast,
+    GpuLayers, GraphUse, Identity, Job, LoadMode, LoadSetting, MemoryUse, ProcessSetting, Run,
+    Sample, Setting, ThreadSetting, Toggle, Transition, VariantFault, VariantReport,
+    VariantVerdict,
 };
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
@@ -121,7 +122,8 @@ impl Llama {
                 let (samples, answers) = work::run(context, &job.work)?;
                 let crew = context.crew();
                 context.rest();
-                Ok(Done { samples, answers, memory: memory::in_use(context), crew })
+                let graph = graph::last(context);
+                Ok(Done { samples, answers, memory: memory::in_use(context), crew, graph })
             });
             worker.join()
         });
@@ -169,6 +171,7 @@ struct Done {
     answers: Vec<Answer>,
     memory: MemoryUse,
     crew: Crew,
+    graph: Option<GraphUse>,
 }
 
 /// The threads as the kernel has them, where it tells. A mask that nobody asked for is none.
@@ -212,8 +215,12 @@ impl Engine for Llama {
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
         match &self.backend {
             Some(_) => Ok(devices::registered()),
-            None => devices::devices(),
+            None => devices::devices(&[]),
         }
+    }
+
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        devices::devices(servers)
     }
 
     /// The deadline is left to whoever holds this process.
@@ -228,12 +235,16 @@ impl Engine for Llama {
         let effective = self.effective(job, &backend, &done);
         let (_, model) = self.model.as_ref().expect("a job that ran has a model");
         let mut caveats = caveats(&job.setting, &effective);
+        caveats.extend(
+            done.graph.iter().flat_map(|graph| left_behind(&effective, model.layers(), graph)),
+        );
         caveats.extend(surroundings::doubts(&effective.process, effective.load.load_mode));
         Ok(Run {
             caveats,
             effective,
             samples: done.samples,
             answers: done.answers,
+            graph: done.graph,
             memory: done.memory,
             model: model.facts(),
             transition: Transition { process_ns: None, load_ns, context_ns },
@@ -263,6 +274,37 @@ impl Engine for Llama {
         };
         Ok(settings.iter().map(&mut reserved).collect())
     }
+}
+
+/// What was to be computed on devices and was not: a device has no kernel for it, or no buffer
+/// that is large enough.
+fn left_behind(effective: &Setting, layers: u32, graph: &GraphUse) -> Vec<String> {
+    let mut caveats = Vec::new();
+    let load = &effective.load;
+    let GpuLayers::Count(asked) = load.gpu_layers else { return caveats };
+    // Who places tensors or names no device has it as asked.
+    if load.devices == Devices::None || !load.overrides.is_empty() {
+        return caveats;
+    }
+    let (here, behind) = (graph.layers_on_devices, graph.attention_left_behind);
+    if behind > 0 && effective.context.kv_offload == Toggle::On {
+        caveats.push(format!(
+            "the processor computed the attention of {behind} of the {here} layers on devices ({} \
+             pieces of graph)",
+            graph.splits
+        ));
+    }
+    let wanted = asked.saturating_sub(1).min(layers);
+    if here < wanted {
+        caveats.push(format!(
+            "the processor computed {} of the {wanted} layers that were to be on devices",
+            wanted - here
+        ));
+    }
+    if asked > 0 && !graph.output_on_device {
+        caveats.push("the processor computed the output, which was to be on a device".to_owned());
+    }
+    caveats
 }
 
 /// Where the engine did something else than it was asked to.

@@ -15,6 +15,7 @@ mod device_rate;
 mod devices;
 mod engine;
 mod forecast;
+mod graph;
 mod layout;
 mod log;
 mod memory;
@@ -32,6 +33,7 @@ mod stage;
 mod surroundings;
 mod verdict;
 mod weight_types;
+mod widen;
 mod work;
 
 pub use backend::identity;
@@ -46,6 +48,7 @@ pub use score::scores;
 pub use self_test::self_test;
 pub use stage::{Stage, observe};
 pub use weight_types::weight_types;
+pub use widen::widen;
 
 /// Text that llama.cpp returned, or nothing for a null pointer.
 fn text(pointer: *const std::ffi::c_char) -> String {

@@ -174,6 +174,7 @@ impl Simulator {
             transition,
             caveats: Vec::new(),
             answers: Vec::new(),
+            graph: None,
         })
     }
 }

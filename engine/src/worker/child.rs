@@ -85,7 +85,7 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
     Ok(match ask {
         Ask::Identity => Answer::Identity(engine.identity()?),
         Ask::Scores => Answer::Scores(llama::scores(&Modules::find()?)),
-        Ask::Devices => Answer::Devices(engine.devices()?),
+        Ask::Devices { servers } => Answer::Devices(engine.devices_with(&servers)?),
         Ask::WeightTypes { model } => Answer::WeightTypes(llama::weight_types(&model)?),
         Ask::SelfTest { variant, weight_types } => {
             Answer::SelfTest(llama::self_test(&variant, &weight_types)?)

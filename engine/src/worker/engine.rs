@@ -316,19 +316,14 @@ impl Engine for WorkerEngine {
 
     /// In a process of its own, which a driver may kill.
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
-        match self.once(Ask::Devices)? {
-            Answer::Devices(devices) => Ok(devices),
-            other => Err(mismatch(&other)),
-        }
+        self.devices_with(&[])
     }
 
-    /// In a process of its own, which lets go of the servers with its end.
-    fn reached(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
-        let setting = ProcessSetting { rpc: servers.to_vec(), ..ProcessSetting::default() };
-        match self.started(&setting, SHORT)?.process.ask(Ask::Devices, SHORT)? {
-            Answer::Devices(devices) => {
-                Ok(devices.into_iter().filter(|device| device.backend.starts_with("RPC")).collect())
-            }
+    fn devices_with(&mut self, servers: &[String]) -> Result<Vec<DeviceReport>, Failure> {
+        // A server serves one process at a time.
+        self.residents.retain(|other| !other.setting.rpc.iter().any(|own| servers.contains(own)));
+        match self.once(Ask::Devices { servers: servers.to_vec() })? {
+            Answer::Devices(devices) => Ok(devices),
             other => Err(mismatch(&other)),
         }
     }

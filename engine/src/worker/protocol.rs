@@ -31,8 +31,8 @@ pub(super) enum Ask {
     Identity,
     /// Every CPU variant with ggml's score, best first.
     Scores,
-    /// Every device of the backends that load.
-    Devices,
+    /// Every device of the backends that load, and of those RPC servers.
+    Devices { servers: Vec<String> },
     /// The element types of a model file.
     WeightTypes { model: PathBuf },
     /// Start this variant and multiply with it.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use autotune_engine::api::{Bytes, DeviceReport, Engine};
+use autotune_engine::api::{Bytes, Engine};
 use autotune_engine::sim::World;
 
 use super::Arguments;
@@ -11,7 +11,7 @@ use crate::cli::sweep::place;
 use crate::cli::{Exit, Printer, Stop, peaks};
 use crate::detect;
 use crate::gguf::ModelFile;
-use crate::model::{DeviceRoom, LayerWeights, Machine, ModelCard, Room};
+use crate::model::{LayerWeights, Machine, ModelCard, Room};
 use crate::{plan, synth};
 
 /// A model to be planned; an outline goes away with it.
@@ -108,20 +108,13 @@ pub(super) fn room(
     devices: &Devices,
     engine: &mut dyn Engine,
 ) -> Result<Room, Stop> {
-    let mut room = plan::room(machine);
     if devices.rpc.is_empty() {
-        return Ok(room);
+        return Ok(plan::room(machine));
     }
-    let reached = engine.reached(&devices.rpc).map_err(|failure| Stop {
+    let listed = engine.devices_with(&devices.rpc).map_err(|failure| Stop {
         exit: Exit::NothingMeasured,
         message: format!("the RPC servers do not answer: {failure}"),
         hint: Some("`autotune rpc-server` starts one on each of the other machines".into()),
     })?;
-    let remote = reached.into_iter().filter_map(|device: DeviceReport| {
-        let free_bytes = device.free_bytes?;
-        let name = format!("{} ({})", device.name, device.description);
-        Some(DeviceRoom { name, free_bytes, reserve_bytes: plan::DEVICE_RESERVE })
-    });
-    room.devices = remote.chain(std::mem::take(&mut room.devices)).collect();
-    Ok(room)
+    Ok(plan::room_beside(machine, &listed))
 }
