@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::clock::VirtualClock;
 use super::noise::Noise;
-use super::truth::Truth;
-use super::world::{Crash, CrashKind, SelfTest, World};
+use super::spec::{Crash, CrashKind, SelfTest};
+use super::truth::{Switch, Truth};
+use super::world::World;
 use crate::api::{
-    BufferForecast, Bytes, Clock, ContextSetting, DeviceKind, DeviceReport, Engine, Failure,
-    Forecast, Identity, Job, LoadSetting, MemoryUse, ModelFacts, Place, ProcessSetting, Run,
-    Sample, Setting, Threading, Transition, VariantFault, VariantReport, VariantVerdict, Work,
+    BufferForecast, Bytes, Clock, DeviceKind, DeviceReport, Engine, Failure, Forecast, Identity,
+    Job, MemoryUse, ModelFacts, Place, Rest, RestKind, Run, Sample, Setting, Threading, Transition,
+    VariantFault, VariantReport, VariantVerdict, Work,
 };
 
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
@@ -19,16 +20,9 @@ pub struct Simulator {
     world: World,
     noise: Noise,
     clock: VirtualClock,
-    resident: Resident,
+    /// The model and the setting of what is loaded.
+    resident: Option<(PathBuf, Setting)>,
     peak: Bytes,
-}
-
-/// What is loaded, outermost first.
-#[derive(Debug, Default)]
-struct Resident {
-    process: Option<ProcessSetting>,
-    model: Option<(PathBuf, LoadSetting)>,
-    context: Option<ContextSetting>,
 }
 
 /// The virtual time at which an answer would come too late.
@@ -51,7 +45,7 @@ impl Simulator {
         Self {
             noise: Noise::new(world.noise, seed),
             clock: VirtualClock::default(),
-            resident: Resident::default(),
+            resident: None,
             peak: Bytes(0),
             world,
         }
@@ -71,23 +65,21 @@ impl Simulator {
 
     /// Starts, loads and makes what the job needs and is not there yet.
     fn prepare(&mut self, job: &Job, deadline: &Deadline) -> Result<Transition, Failure> {
-        let mut transition = Transition::default();
-        let costs = self.world.steps;
-        if self.resident.process.as_ref() != Some(&job.setting.process) {
-            self.resident = Resident::default();
-            transition.process_ns = Some(self.pass(costs.process_s, deadline)?);
-            self.resident.process = Some(job.setting.process.clone());
+        let resident = self.resident.take();
+        let from = resident.as_ref().map(|(_, setting)| setting);
+        let mut switch = self.world.switch(from, &job.setting);
+        if resident.as_ref().is_some_and(|(model, _)| *model != job.model) {
+            let anew = self.world.switch(None, &job.setting);
+            switch = Switch { process_s: switch.process_s, ..anew };
         }
-        let model = (job.model.clone(), job.setting.load.clone());
-        if self.resident.model.as_ref() != Some(&model) {
-            self.resident.context = None;
-            transition.load_ns = Some(self.pass(costs.load_s, deadline)?);
-            self.resident.model = Some(model);
-        }
-        if self.resident.context.as_ref() != Some(&job.setting.context) {
-            transition.context_ns = Some(self.pass(costs.context_s, deadline)?);
-            self.resident.context = Some(job.setting.context.clone());
-        }
+        let mut take =
+            |seconds: Option<f64>| seconds.map(|seconds| self.pass(seconds, deadline)).transpose();
+        let transition = Transition {
+            process_ns: take(switch.process_s)?,
+            load_ns: take(switch.load_s)?,
+            context_ns: take(switch.context_s)?,
+        };
+        self.resident = Some((job.model.clone(), job.setting.clone()));
         Ok(transition)
     }
 
@@ -136,6 +128,16 @@ impl Simulator {
         Failure::TimedOut { deadline_ms, log: Vec::new() }
     }
 
+    /// What the driver of a card keeps for a process.
+    fn driver_memory(&self) -> Vec<Rest> {
+        let of = |gpu: &super::GpuSpec| Rest {
+            what: RestKind::DeviceContext,
+            place: Place::Device(gpu.name.clone()),
+            bytes: Some(Bytes(gpu.context_bytes)),
+        };
+        self.world.gpu.iter().map(of).collect()
+    }
+
     fn work(&mut self, job: &Job, deadline: &Deadline) -> Result<Run, Failure> {
         let transition = self.prepare(job, deadline)?;
         let truth = match self.world.truth(&job.setting, &job.work) {
@@ -146,6 +148,10 @@ impl Simulator {
         if delay_ms > 0 {
             self.pass(Duration::from_millis(delay_ms).as_secs_f64(), deadline)?;
         }
+        // The cache is filled once and kept for every repetition.
+        if truth.fill_s > 0.0 {
+            self.pass(truth.fill_s, deadline)?;
+        }
         if warmup {
             self.warm_up(&truth, deadline)?;
         }
@@ -153,18 +159,15 @@ impl Simulator {
         for _ in 0..repetitions {
             samples.push(self.repeat(&truth, deadline)?);
         }
-        let buffer = self.world.memory(&truth.effective);
-        let parts = [buffer.model_bytes, buffer.context_bytes, buffer.compute_bytes];
+        let buffers = self.world.memory(&truth.effective);
+        let main = &buffers[0];
+        let parts = [main.model_bytes, main.context_bytes, main.compute_bytes];
         self.peak = self.peak.max(parts.into_iter().sum());
         let model = &self.world.model;
         Ok(Run {
             effective: truth.effective,
             samples,
-            memory: MemoryUse {
-                peak_resident_bytes: Some(self.peak),
-                resident: None,
-                buffers: vec![buffer],
-            },
+            memory: MemoryUse { peak_resident_bytes: Some(self.peak), resident: None, buffers },
             model: ModelFacts {
                 description: model.description.clone(),
                 size_bytes: Bytes(model.size_bytes),
@@ -210,7 +213,7 @@ impl Engine for Simulator {
 
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
         let memory = Bytes(self.world.machine.memory_bytes);
-        Ok(vec![DeviceReport {
+        let processor = DeviceReport {
             name: "CPU".to_owned(),
             description: self.world.name.clone(),
             kind: DeviceKind::Cpu,
@@ -218,7 +221,17 @@ impl Engine for Simulator {
             memory_bytes: Some(memory),
             free_bytes: Some(memory),
             pci_address: None,
-        }])
+        };
+        let card = self.world.gpu.as_ref().map(|gpu| DeviceReport {
+            name: gpu.name.clone(),
+            description: gpu.description.clone(),
+            kind: DeviceKind::Gpu,
+            backend: gpu.backend.clone(),
+            memory_bytes: Some(Bytes(gpu.memory_bytes)),
+            free_bytes: Some(Bytes(gpu.memory_bytes)),
+            pci_address: None,
+        });
+        Ok(std::iter::once(processor).chain(card).collect())
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
@@ -228,7 +241,7 @@ impl Engine for Simulator {
             Ok(_) | Err(Failure::Refused { .. } | Failure::Invalid { .. }) => {}
             // The worker is gone, and with it its peak.
             Err(_) => {
-                self.resident = Resident::default();
+                self.resident = None;
                 self.peak = Bytes(0);
             }
         }
@@ -237,19 +250,23 @@ impl Engine for Simulator {
 
     fn forecast(&mut self, _model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
         let effective = self.world.resolve(setting)?;
-        let used = self.world.memory(&effective);
+        let device = |name: &str| match name {
+            "CPU" => Place::Memory,
+            card => Place::Device(card.to_owned()),
+        };
+        let buffers = self.world.memory(&effective).into_iter().map(|used| BufferForecast {
+            place: device(&used.name),
+            model_place: device(&used.name),
+            name: used.name,
+            model_bytes: used.model_bytes,
+            context_bytes: used.context_bytes,
+            compute_bytes: used.compute_bytes,
+            touched_bytes: used.compute_bytes,
+        });
         Ok(Forecast {
+            buffers: buffers.collect(),
             effective: effective.context,
-            buffers: vec![BufferForecast {
-                name: used.name,
-                place: Place::Memory,
-                model_place: Place::Memory,
-                model_bytes: used.model_bytes,
-                context_bytes: used.context_bytes,
-                compute_bytes: used.compute_bytes,
-                touched_bytes: used.compute_bytes,
-            }],
-            rest: Vec::new(),
+            rest: self.driver_memory(),
         })
     }
 }
@@ -281,7 +298,7 @@ impl Crash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Setting, ThreadSetting};
+    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting};
     use std::path::Path;
 
     fn world(text: &str) -> World {
