@@ -59,6 +59,9 @@ impl World {
         positive.extend(self.repack.map(|it| ("repack.decode_speed", it.decode_speed)));
         positive.extend(self.attention.map(|it| ("attention.quantized_speed", it.quantized_speed)));
         positive.extend(self.load_modes.iter().map(|it| ("load_modes.bandwidth", it.bandwidth)));
+        positive.extend(noise.bursts.map(|it| ("noise.bursts.every_s", it.every_s)));
+        positive.extend(noise.bursts.map(|it| ("noise.bursts.length_s", it.length_s)));
+        positive.extend(noise.throttling.map(|it| ("noise.throttling.time_s", it.time_s)));
         if let Some(gpu) = gpu {
             positive.extend([
                 ("gpu.flops", gpu.flops),
@@ -83,7 +86,9 @@ impl World {
             ("noise.token_sd", noise.token_sd),
             ("noise.drift_sd", noise.drift_sd),
             ("noise.trend_per_hour", noise.trend_per_hour),
+            ("noise.trace_scale", noise.trace_scale),
         ];
+        not_negative.extend(noise.throttling.map(|it| ("noise.throttling.slowdown", it.slowdown)));
         not_negative.extend(self.numa.map(|it| ("numa.crossing_s", it.crossing_s)));
         not_negative.extend(self.polling.map(|it| ("polling.wake_s", it.wake_s)));
         not_negative.extend(self.repack.map(|it| ("repack.load_s", it.load_s)));
@@ -99,12 +104,14 @@ impl World {
     }
 
     fn check_shares(&self) -> Verdict {
-        let Self { machine, model, experts, .. } = self;
+        let Self { machine, model, experts, noise, .. } = self;
         let mut shares = vec![("model.ubatch_loss", model.ubatch_loss)];
         shares.extend(self.polling.map(|it| ("polling.spin_loss", it.spin_loss)));
         // Twice of it is taken of threads with low priority.
         shares.extend(self.background.map(|it| ("background.share", 2.0 * it.share)));
         shares.extend(self.gpu.as_ref().map(|it| ("gpu.ubatch_loss", it.ubatch_loss)));
+        shares.extend(noise.bursts.map(|it| ("noise.bursts.share", it.share)));
+        shares.extend(noise.throttling.map(|it| ("noise.throttling.threshold", it.threshold)));
         for (key, value) in shares {
             require((0.0..1.0).contains(&value), key, "must be a share below 1")?;
         }

@@ -19,7 +19,9 @@ mod split;
 mod team;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod truth;
+mod weather;
 mod world;
 
 pub use clock::VirtualClock;
@@ -29,8 +31,8 @@ pub use parts::{
 };
 pub use simulator::Simulator;
 pub use spec::{
-    Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec, SelfTest,
-    StepCosts, VariantSpec,
+    BurstSpec, Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec,
+    SelfTest, StepCosts, ThrottleSpec, VariantSpec,
 };
 pub use team::SimulatedCpu;
 pub use truth::{Switch, Truth};

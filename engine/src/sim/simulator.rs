@@ -7,6 +7,7 @@ use super::clock::VirtualClock;
 use super::noise::Noise;
 use super::spec::{Crash, CrashKind, SelfTest};
 use super::truth::{Switch, Truth};
+use super::weather::{Kind, Weather};
 use super::world::World;
 use crate::api::{
     BufferForecast, Bytes, Clock, DeviceKind, DeviceReport, Engine, Failure, Forecast, Identity,
@@ -14,11 +15,15 @@ use crate::api::{
     VariantFault, VariantReport, VariantVerdict, Work,
 };
 
+/// Seconds for which the weather is taken to stay as it is.
+const PIECE_S: f64 = 0.05;
+
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
 #[derive(Debug)]
 pub struct Simulator {
     world: World,
     noise: Noise,
+    weather: Weather,
     clock: VirtualClock,
     /// The model and the setting of what is loaded.
     resident: Option<(PathBuf, Setting)>,
@@ -43,7 +48,8 @@ impl Simulator {
     #[must_use]
     pub fn seeded(world: World, seed: u64) -> Self {
         Self {
-            noise: Noise::new(world.noise, seed),
+            noise: Noise::new(&world.noise, seed),
+            weather: Weather::new(&world.noise, world.trace.clone(), seed),
             clock: VirtualClock::default(),
             resident: None,
             peak: Bytes(0),
@@ -85,11 +91,11 @@ impl Simulator {
 
     /// The untimed run: the whole prompt, or one token where there is none.
     fn warm_up(&mut self, truth: &Truth, deadline: &Deadline) -> Result<(), Failure> {
-        let seconds = match truth.token_s.first() {
-            Some(token_s) if truth.prefill_s == 0.0 => *token_s,
-            _ => truth.prefill_s,
+        let (seconds, kind) = match truth.token_s.first() {
+            Some(token_s) if truth.prefill_s == 0.0 => (*token_s, Kind::Together),
+            _ => (truth.prefill_s, Kind::Compute),
         };
-        self.pass(seconds, deadline).map(drop)
+        self.work_for(seconds, kind, deadline).map(drop)
     }
 
     fn repeat(&mut self, truth: &Truth, deadline: &Deadline) -> Result<Sample, Failure> {
@@ -97,16 +103,34 @@ impl Simulator {
         let mut sample = Sample::default();
         if truth.prefill_s > 0.0 {
             let factor = drift * self.noise.sample_factor();
-            sample.prefill_ns = self.pass(truth.prefill_s * factor, deadline)?;
+            sample.prefill_ns = self.work_for(truth.prefill_s * factor, Kind::Compute, deadline)?;
         }
+        let alone = truth.effective.threads.threads == 1;
+        let kind = if alone { Kind::Alone } else { Kind::Together };
         let factor = drift * self.noise.sample_factor();
         for token_s in &truth.token_s {
             let seconds = token_s * factor * self.noise.token_factor();
-            let token_ns = self.pass(seconds, deadline)?;
+            let token_ns = self.work_for(seconds, kind, deadline)?;
             sample.token_ns.push(token_ns);
             sample.decode_ns += token_ns;
         }
         Ok(sample)
+    }
+
+    /// Does what takes so many seconds on an undisturbed machine, and tells how long it took.
+    fn work_for(&mut self, seconds: f64, kind: Kind, deadline: &Deadline) -> Result<u64, Failure> {
+        if !self.weather.changes() {
+            return self.pass(seconds, deadline);
+        }
+        let (mut left, mut taken) = (seconds, 0);
+        while left > 0.0 {
+            let factor = self.weather.factor(self.clock.now(), kind);
+            let piece = left.min(PIECE_S / factor);
+            taken += self.pass(piece * factor, deadline)?;
+            self.weather.worked(self.clock.now());
+            left -= piece;
+        }
+        Ok(taken)
     }
 
     /// Lets time pass, at least a nanosecond, and tells how much.
@@ -150,7 +174,7 @@ impl Simulator {
         }
         // The cache is filled once and kept for every repetition.
         if truth.fill_s > 0.0 {
-            self.pass(truth.fill_s, deadline)?;
+            self.work_for(truth.fill_s, Kind::Compute, deadline)?;
         }
         if warmup {
             self.warm_up(&truth, deadline)?;
@@ -393,6 +417,23 @@ mod tests {
         assert!(matches!(failure, Failure::TimedOut { deadline_ms: 1800, .. }), "{failure}");
         assert_eq!(simulator.clock().now(), deadline);
         assert!(simulator.run(&job(1), MINUTE).unwrap().transition.load_ns.is_some());
+    }
+
+    #[test]
+    fn weather_is_repeated_by_the_seed_and_shows_in_samples() {
+        let text = include_str!("../../../tests/worlds/quiet-8c.toml").replace(
+            "[[variants]]\nname = \"icelake\"",
+            "[noise.bursts]\nevery_s = 4.0\nlength_s = 4.0\nshare = 0.5\n\n\
+             [[variants]]\nname = \"icelake\"",
+        );
+        let mut job = job(4);
+        (job.work.prompt_tokens, job.work.repetitions) = (512, 40);
+        let run = || Simulator::new(world(&text)).run(&job, 10 * MINUTE).unwrap();
+        assert_eq!(run(), run());
+        let truth = world(&text).truth(&job.setting, &job.work).unwrap();
+        let slow = |sample: &&Sample| sample.total().as_secs_f64() > 1.5 * truth.total_s();
+        let samples = run().samples;
+        assert!((5..35).contains(&samples.iter().filter(slow).count()));
     }
 
     #[test]

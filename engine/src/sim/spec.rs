@@ -92,7 +92,7 @@ pub struct FlashAttentionSpec {
 }
 
 /// Relative noise of times; each `sd` is that of the logarithm (0.01 = about 1 %).
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoiseSpec {
     /// One repetition against the next.
@@ -105,6 +105,14 @@ pub struct NoiseSpec {
     pub drift_time_s: f64,
     /// A steady slowing down: relative increase of every time per hour.
     pub trend_per_hour: f64,
+    /// Neighbours that come for some seconds.
+    pub bursts: Option<BurstSpec>,
+    /// Heat.
+    pub throttling: Option<ThrottleSpec>,
+    /// A record of a real machine, beside the world's own file.
+    pub trace: Option<String>,
+    /// Exponent of the record's values: 1 = as recorded, 0.1 = a tenth of its spread.
+    pub trace_scale: f64,
 }
 
 impl Default for NoiseSpec {
@@ -116,8 +124,36 @@ impl Default for NoiseSpec {
             drift_sd: 0.0,
             drift_time_s: 30.0,
             trend_per_hour: 0.0,
+            bursts: None,
+            throttling: None,
+            trace: None,
+            trace_scale: 1.0,
         }
     }
+}
+
+/// Neighbours that come and go; both times are means of exponential ones.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BurstSpec {
+    /// Seconds from the end of one visit to the next.
+    pub every_s: f64,
+    /// Seconds that one stays.
+    pub length_s: f64,
+    /// Share of the processor that it takes.
+    pub share: f64,
+}
+
+/// A machine that gets hot of work and cools down without.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThrottleSpec {
+    /// Seconds after which heating and cooling have come 63 % of their way.
+    pub time_s: f64,
+    /// Heat from which on the machine slows down; 1 is as hot as it gets.
+    pub threshold: f64,
+    /// Relative increase of every time at the hottest.
+    pub slowdown: f64,
 }
 
 /// One build variant of the CPU code.

@@ -1,6 +1,7 @@
 //! The simulated machine as it is written in TOML.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -12,6 +13,7 @@ use super::parts::{
 use super::spec::{
     Crash, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec, StepCosts, VariantSpec,
 };
+use super::trace::Trace;
 
 /// A machine, a model on it, and the accidents that happen to them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -59,6 +61,9 @@ pub struct World {
     /// What a comparison of searches does here.
     #[serde(default)]
     pub study: StudySpec,
+    /// The record that `noise.trace` names.
+    #[serde(skip)]
+    pub(super) trace: Option<Arc<Trace>>,
 }
 
 /// Why a file is not a simulated machine.
@@ -105,9 +110,10 @@ impl World {
         Self::parse(&text, path)
     }
 
-    /// Reads a machine from text; `path` is named in errors only.
+    /// Reads a machine from text; `path` is named in errors, and a record of noise is looked for
+    /// beside it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, WorldError> {
-        let world: Self = toml::from_str(text).map_err(|error| {
+        let mut world: Self = toml::from_str(text).map_err(|error| {
             let (line, key) = place(text, error.span().map_or(0, |span| span.start));
             let reason = error.message().replace('\n', " ");
             WorldError::Parse { path: path.to_owned(), line, key, reason }
@@ -117,6 +123,15 @@ impl World {
             key,
             reason: reason.to_owned(),
         })?;
+        if let Some(name) = &world.noise.trace {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let trace = Trace::read(&folder.join(name)).map_err(|reason| WorldError::Value {
+                path: path.to_owned(),
+                key: "noise.trace".to_owned(),
+                reason,
+            })?;
+            world.trace = Some(Arc::new(trace));
+        }
         Ok(world)
     }
 }
@@ -160,6 +175,9 @@ mod tests {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             let world = World::read(&path).unwrap();
             assert_eq!(path.file_stem().unwrap().to_str(), Some(world.name.as_str()));
             names.push(world.name);
