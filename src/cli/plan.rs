@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::engine::{self, EngineChoice};
 use super::global::now;
 use super::sweep::{place, summary, typed_command, workload};
-use super::{Exit, Printer, Stop, peaks};
+use super::{Exit, Printer, Stop, peaks, simulated};
 use crate::detect;
 use crate::gguf::ModelFile;
 use crate::knob;
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
 
 fn subject(arguments: &Arguments, world: Option<&World>) -> Result<Subject, Stop> {
     if let Some(world) = world {
-        let card = place::simulated_model(world, &arguments.model);
+        let card = simulated::model(world, &arguments.model);
         let layer_bytes =
             vec![
                 autotune_engine::api::Bytes(card.file_bytes.0 / u64::from(card.layers.max(1)));
@@ -150,7 +150,7 @@ fn machine(
         return Ok(machine);
     }
     if let Some(world) = world {
-        return Ok(place::simulated_machine(world));
+        return Ok(simulated::machine(world));
     }
     let host = detect::live();
     let mut machine = detect::machine(&host);

@@ -101,8 +101,9 @@ mod tests {
     #[test]
     fn a_record_is_repeated_around_its_median() {
         let trace = Trace::parse(SHORT).unwrap();
-        let values = [0.0, 0.15, 0.45, 0.69].map(|moment| trace.alone.at(moment));
-        assert_eq!(values, [0.5, 0.5, 1.0, 1.0]);
+        for (moment, value) in [(0.0, 0.5), (0.15, 0.5), (0.45, 1.0), (0.69, 1.0)] {
+            assert!((trace.alone.at(moment) - value).abs() < 1e-12, "{moment}");
+        }
         assert!((trace.alone.at(0.45 + 10.0 * 0.7) - 1.0).abs() < 1e-12);
         assert!((trace.together.at(0.6) - 1.0).abs() < 1e-12);
     }
