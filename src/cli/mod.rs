@@ -18,6 +18,7 @@ mod probe;
 mod progress;
 mod report;
 mod rpc_server;
+pub mod simulated;
 mod spelling;
 mod sweep;
 mod synth;

@@ -14,7 +14,7 @@ use super::sweep::{place, typed_command, workload};
 use super::variants::variants;
 use super::{Exit, Printer, Stop};
 use crate::detect;
-use crate::knob;
+use crate::knob::{self, Terrain};
 use crate::model::{Machine, MoreContext, Plan, PlanMap, Provenance, Workload};
 use crate::plan::{self, Limits, MapGround, Point, Roof, Wish};
 use crate::render::{plan as render, space};

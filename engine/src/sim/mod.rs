@@ -8,16 +8,32 @@
 //! The formulas have the shape of the real thing (bandwidth roof, compute roof, barriers, SMT, a
 //! best ubatch), not its numbers: nothing here predicts a machine.
 
+mod check;
 mod clock;
 mod noise;
+mod pace;
+mod parts;
 mod simulator;
+mod spec;
+mod split;
+mod team;
+#[cfg(test)]
+mod tests;
+mod trace;
 mod truth;
+mod weather;
 mod world;
 
 pub use clock::VirtualClock;
-pub use simulator::Simulator;
-pub use truth::Truth;
-pub use world::{
-    Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec, SelfTest,
-    StepCosts, VariantSpec, World, WorldError,
+pub use parts::{
+    AttentionSpec, BackgroundSpec, ExpertSpec, GpuSpec, HybridSpec, LoadModeSpec, NumaSpec,
+    PollingSpec, RepackSpec, StudySpec,
 };
+pub use simulator::Simulator;
+pub use spec::{
+    BurstSpec, Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec,
+    SelfTest, StepCosts, ThrottleSpec, VariantSpec,
+};
+pub use team::SimulatedCpu;
+pub use truth::{Switch, Truth};
+pub use world::{World, WorldError};

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rand_core::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::NoiseSpec;
+use super::spec::NoiseSpec;
 
 /// The noise of one machine from its start on.
 #[derive(Debug)]
@@ -20,10 +20,10 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    pub(super) fn new(spec: NoiseSpec, seed: u64) -> Self {
+    pub(super) fn new(spec: &NoiseSpec, seed: u64) -> Self {
         let mut noise = Self {
             chance: Xoshiro256PlusPlus::seed_from_u64(seed),
-            spec,
+            spec: spec.clone(),
             drift: 0.0,
             drifted_at: Duration::ZERO,
         };
@@ -60,24 +60,25 @@ impl Noise {
     }
 
     fn uniform(&mut self) -> f64 {
-        (self.chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+        uniform(&mut self.chance)
     }
+}
+
+/// A number from 0 to below 1.
+pub(super) fn uniform(chance: &mut Xoshiro256PlusPlus) -> f64 {
+    (chance.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SPEC: NoiseSpec = NoiseSpec {
-        sample_sd: 0.1,
-        token_sd: 0.0,
-        drift_sd: 0.2,
-        drift_time_s: 10.0,
-        trend_per_hour: 0.0,
-    };
+    fn spec() -> NoiseSpec {
+        NoiseSpec { sample_sd: 0.1, drift_sd: 0.2, drift_time_s: 10.0, ..NoiseSpec::default() }
+    }
 
     fn correlation(step: Duration) -> f64 {
-        let mut noise = Noise::new(SPEC, 1);
+        let mut noise = Noise::new(&spec(), 1);
         let levels: Vec<f64> =
             (0..4000).map(|index| noise.drift_factor(step * index).ln()).collect();
         let square: f64 = levels.iter().map(|level| level * level).sum();
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn samples_spread_as_told_around_one() {
-        let mut noise = Noise::new(SPEC, 2);
+        let mut noise = Noise::new(&spec(), 2);
         let logs: Vec<f64> = (0..4000).map(|_| noise.sample_factor().ln()).collect();
         let mean = logs.iter().sum::<f64>() / 4000.0;
         let sd = (logs.iter().map(|log| log * log).sum::<f64>() / 4000.0).sqrt();

@@ -5,30 +5,29 @@ use std::time::Duration;
 
 use super::clock::VirtualClock;
 use super::noise::Noise;
-use super::truth::Truth;
-use super::world::{Crash, CrashKind, SelfTest, World};
+use super::spec::{Crash, CrashKind, SelfTest};
+use super::truth::{Switch, Truth};
+use super::weather::{Kind, Weather};
+use super::world::World;
 use crate::api::{
-    BufferForecast, Bytes, Clock, ContextSetting, DeviceKind, DeviceReport, Engine, Failure,
-    Forecast, Identity, Job, LoadSetting, MemoryUse, ModelFacts, Place, ProcessSetting, Run,
-    Sample, Setting, Threading, Transition, VariantFault, VariantReport, VariantVerdict, Work,
+    BufferForecast, Bytes, Clock, DeviceKind, DeviceReport, Engine, Failure, Forecast, Identity,
+    Job, MemoryUse, ModelFacts, Place, Rest, RestKind, Run, Sample, Setting, Threading, Transition,
+    VariantFault, VariantReport, VariantVerdict, Work,
 };
+
+/// Seconds for which the weather is taken to stay as it is.
+const PIECE_S: f64 = 0.05;
 
 /// An engine whose times are made up. Equal worlds give equal answers to equal questions.
 #[derive(Debug)]
 pub struct Simulator {
     world: World,
     noise: Noise,
+    weather: Weather,
     clock: VirtualClock,
-    resident: Resident,
+    /// The model and the setting of what is loaded.
+    resident: Option<(PathBuf, Setting)>,
     peak: Bytes,
-}
-
-/// What is loaded, outermost first.
-#[derive(Debug, Default)]
-struct Resident {
-    process: Option<ProcessSetting>,
-    model: Option<(PathBuf, LoadSetting)>,
-    context: Option<ContextSetting>,
 }
 
 /// The virtual time at which an answer would come too late.
@@ -49,9 +48,10 @@ impl Simulator {
     #[must_use]
     pub fn seeded(world: World, seed: u64) -> Self {
         Self {
-            noise: Noise::new(world.noise, seed),
+            noise: Noise::new(&world.noise, seed),
+            weather: Weather::new(&world.noise, world.trace.clone(), seed),
             clock: VirtualClock::default(),
-            resident: Resident::default(),
+            resident: None,
             peak: Bytes(0),
             world,
         }
@@ -71,33 +71,31 @@ impl Simulator {
 
     /// Starts, loads and makes what the job needs and is not there yet.
     fn prepare(&mut self, job: &Job, deadline: &Deadline) -> Result<Transition, Failure> {
-        let mut transition = Transition::default();
-        let costs = self.world.steps;
-        if self.resident.process.as_ref() != Some(&job.setting.process) {
-            self.resident = Resident::default();
-            transition.process_ns = Some(self.pass(costs.process_s, deadline)?);
-            self.resident.process = Some(job.setting.process.clone());
+        let resident = self.resident.take();
+        let from = resident.as_ref().map(|(_, setting)| setting);
+        let mut switch = self.world.switch(from, &job.setting);
+        if resident.as_ref().is_some_and(|(model, _)| *model != job.model) {
+            let anew = self.world.switch(None, &job.setting);
+            switch = Switch { process_s: switch.process_s, ..anew };
         }
-        let model = (job.model.clone(), job.setting.load.clone());
-        if self.resident.model.as_ref() != Some(&model) {
-            self.resident.context = None;
-            transition.load_ns = Some(self.pass(costs.load_s, deadline)?);
-            self.resident.model = Some(model);
-        }
-        if self.resident.context.as_ref() != Some(&job.setting.context) {
-            transition.context_ns = Some(self.pass(costs.context_s, deadline)?);
-            self.resident.context = Some(job.setting.context.clone());
-        }
+        let mut take =
+            |seconds: Option<f64>| seconds.map(|seconds| self.pass(seconds, deadline)).transpose();
+        let transition = Transition {
+            process_ns: take(switch.process_s)?,
+            load_ns: take(switch.load_s)?,
+            context_ns: take(switch.context_s)?,
+        };
+        self.resident = Some((job.model.clone(), job.setting.clone()));
         Ok(transition)
     }
 
     /// The untimed run: the whole prompt, or one token where there is none.
     fn warm_up(&mut self, truth: &Truth, deadline: &Deadline) -> Result<(), Failure> {
-        let seconds = match truth.token_s.first() {
-            Some(token_s) if truth.prefill_s == 0.0 => *token_s,
-            _ => truth.prefill_s,
+        let (seconds, kind) = match truth.token_s.first() {
+            Some(token_s) if truth.prefill_s == 0.0 => (*token_s, Kind::Together),
+            _ => (truth.prefill_s, Kind::Compute),
         };
-        self.pass(seconds, deadline).map(drop)
+        self.work_for(seconds, kind, deadline).map(drop)
     }
 
     fn repeat(&mut self, truth: &Truth, deadline: &Deadline) -> Result<Sample, Failure> {
@@ -105,16 +103,34 @@ impl Simulator {
         let mut sample = Sample::default();
         if truth.prefill_s > 0.0 {
             let factor = drift * self.noise.sample_factor();
-            sample.prefill_ns = self.pass(truth.prefill_s * factor, deadline)?;
+            sample.prefill_ns = self.work_for(truth.prefill_s * factor, Kind::Compute, deadline)?;
         }
+        let alone = truth.effective.threads.threads == 1;
+        let kind = if alone { Kind::Alone } else { Kind::Together };
         let factor = drift * self.noise.sample_factor();
         for token_s in &truth.token_s {
             let seconds = token_s * factor * self.noise.token_factor();
-            let token_ns = self.pass(seconds, deadline)?;
+            let token_ns = self.work_for(seconds, kind, deadline)?;
             sample.token_ns.push(token_ns);
             sample.decode_ns += token_ns;
         }
         Ok(sample)
+    }
+
+    /// Does what takes so many seconds on an undisturbed machine, and tells how long it took.
+    fn work_for(&mut self, seconds: f64, kind: Kind, deadline: &Deadline) -> Result<u64, Failure> {
+        if !self.weather.changes() {
+            return self.pass(seconds, deadline);
+        }
+        let (mut left, mut taken) = (seconds, 0);
+        while left > 0.0 {
+            let factor = self.weather.factor(self.clock.now(), kind);
+            let piece = left.min(PIECE_S / factor);
+            taken += self.pass(piece * factor, deadline)?;
+            self.weather.worked(self.clock.now());
+            left -= piece;
+        }
+        Ok(taken)
     }
 
     /// Lets time pass, at least a nanosecond, and tells how much.
@@ -136,6 +152,16 @@ impl Simulator {
         Failure::TimedOut { deadline_ms, log: Vec::new() }
     }
 
+    /// What the driver of a card keeps for a process.
+    fn driver_memory(&self) -> Vec<Rest> {
+        let of = |gpu: &super::GpuSpec| Rest {
+            what: RestKind::DeviceContext,
+            place: Place::Device(gpu.name.clone()),
+            bytes: Some(Bytes(gpu.context_bytes)),
+        };
+        self.world.gpu.iter().map(of).collect()
+    }
+
     fn work(&mut self, job: &Job, deadline: &Deadline) -> Result<Run, Failure> {
         let transition = self.prepare(job, deadline)?;
         let truth = match self.world.truth(&job.setting, &job.work) {
@@ -146,6 +172,10 @@ impl Simulator {
         if delay_ms > 0 {
             self.pass(Duration::from_millis(delay_ms).as_secs_f64(), deadline)?;
         }
+        // The cache is filled once and kept for every repetition.
+        if truth.fill_s > 0.0 {
+            self.work_for(truth.fill_s, Kind::Compute, deadline)?;
+        }
         if warmup {
             self.warm_up(&truth, deadline)?;
         }
@@ -153,18 +183,15 @@ impl Simulator {
         for _ in 0..repetitions {
             samples.push(self.repeat(&truth, deadline)?);
         }
-        let buffer = self.world.memory(&truth.effective);
-        let parts = [buffer.model_bytes, buffer.context_bytes, buffer.compute_bytes];
+        let buffers = self.world.memory(&truth.effective);
+        let main = &buffers[0];
+        let parts = [main.model_bytes, main.context_bytes, main.compute_bytes];
         self.peak = self.peak.max(parts.into_iter().sum());
         let model = &self.world.model;
         Ok(Run {
             effective: truth.effective,
             samples,
-            memory: MemoryUse {
-                peak_resident_bytes: Some(self.peak),
-                resident: None,
-                buffers: vec![buffer],
-            },
+            memory: MemoryUse { peak_resident_bytes: Some(self.peak), resident: None, buffers },
             model: ModelFacts {
                 description: model.description.clone(),
                 size_bytes: Bytes(model.size_bytes),
@@ -211,7 +238,7 @@ impl Engine for Simulator {
 
     fn devices(&mut self) -> Result<Vec<DeviceReport>, Failure> {
         let memory = Bytes(self.world.machine.memory_bytes);
-        Ok(vec![DeviceReport {
+        let processor = DeviceReport {
             name: "CPU".to_owned(),
             description: self.world.name.clone(),
             kind: DeviceKind::Cpu,
@@ -219,7 +246,17 @@ impl Engine for Simulator {
             memory_bytes: Some(memory),
             free_bytes: Some(memory),
             pci_address: None,
-        }])
+        };
+        let card = self.world.gpu.as_ref().map(|gpu| DeviceReport {
+            name: gpu.name.clone(),
+            description: gpu.description.clone(),
+            kind: DeviceKind::Gpu,
+            backend: gpu.backend.clone(),
+            memory_bytes: Some(Bytes(gpu.memory_bytes)),
+            free_bytes: Some(Bytes(gpu.memory_bytes)),
+            pci_address: None,
+        });
+        Ok(std::iter::once(processor).chain(card).collect())
     }
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
@@ -229,7 +266,7 @@ impl Engine for Simulator {
             Ok(_) | Err(Failure::Refused { .. } | Failure::Invalid { .. }) => {}
             // The worker is gone, and with it its peak.
             Err(_) => {
-                self.resident = Resident::default();
+                self.resident = None;
                 self.peak = Bytes(0);
             }
         }
@@ -238,19 +275,23 @@ impl Engine for Simulator {
 
     fn forecast(&mut self, _model: &Path, setting: &Setting) -> Result<Forecast, Failure> {
         let effective = self.world.resolve(setting)?;
-        let used = self.world.memory(&effective);
+        let device = |name: &str| match name {
+            "CPU" => Place::Memory,
+            card => Place::Device(card.to_owned()),
+        };
+        let buffers = self.world.memory(&effective).into_iter().map(|used| BufferForecast {
+            place: device(&used.name),
+            model_place: device(&used.name),
+            name: used.name,
+            model_bytes: used.model_bytes,
+            context_bytes: used.context_bytes,
+            compute_bytes: used.compute_bytes,
+            touched_bytes: used.compute_bytes,
+        });
         Ok(Forecast {
+            buffers: buffers.collect(),
             effective: effective.context,
-            buffers: vec![BufferForecast {
-                name: used.name,
-                place: Place::Memory,
-                model_place: Place::Memory,
-                model_bytes: used.model_bytes,
-                context_bytes: used.context_bytes,
-                compute_bytes: used.compute_bytes,
-                touched_bytes: used.compute_bytes,
-            }],
-            rest: Vec::new(),
+            rest: self.driver_memory(),
         })
     }
 }
@@ -282,7 +323,7 @@ impl Crash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Setting, ThreadSetting};
+    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting};
     use std::path::Path;
 
     fn world(text: &str) -> World {
@@ -377,6 +418,23 @@ mod tests {
         assert!(matches!(failure, Failure::TimedOut { deadline_ms: 1800, .. }), "{failure}");
         assert_eq!(simulator.clock().now(), deadline);
         assert!(simulator.run(&job(1), MINUTE).unwrap().transition.load_ns.is_some());
+    }
+
+    #[test]
+    fn weather_is_repeated_by_the_seed_and_shows_in_samples() {
+        let text = include_str!("../../../tests/worlds/quiet-8c.toml").replace(
+            "[[variants]]\nname = \"icelake\"",
+            "[noise.bursts]\nevery_s = 4.0\nlength_s = 4.0\nshare = 0.5\n\n\
+             [[variants]]\nname = \"icelake\"",
+        );
+        let mut job = job(4);
+        (job.work.prompt_tokens, job.work.repetitions) = (512, 40);
+        let run = || Simulator::new(world(&text)).run(&job, 10 * MINUTE).unwrap();
+        assert_eq!(run(), run());
+        let truth = world(&text).truth(&job.setting, &job.work).unwrap();
+        let slow = |sample: &&Sample| sample.total().as_secs_f64() > 1.5 * truth.total_s();
+        let samples = run().samples;
+        assert!((5..35).contains(&samples.iter().filter(slow).count()));
     }
 
     #[test]

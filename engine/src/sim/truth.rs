@@ -1,17 +1,40 @@
 //! What a setting takes on a simulated machine when nothing scatters.
 
-use super::world::{SelfTest, VariantSpec, World};
-use crate::api::{BufferUse, Bytes, Failure, FlashAttention, GpuLayers, KvType, Setting, Work};
+use super::pace::Pace;
+use super::spec::{SelfTest, VariantSpec};
+use super::world::World;
+use crate::api::{CpuMask, Failure, FlashAttention, GpuLayers, KvType, Setting, Work};
 
 /// What a piece of work takes, free of noise and accidents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
     /// The setting as it runs.
     pub effective: Setting,
+    /// Seconds to fill the KV cache to its depth, which nobody times.
+    pub fill_s: f64,
     /// Seconds for the prompt.
     pub prefill_s: f64,
     /// Seconds for each generated token.
     pub token_s: Vec<f64>,
+}
+
+/// What a change of setting takes, outermost first; `None` where nothing has to change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Switch {
+    /// Seconds for a new worker process.
+    pub process_s: Option<f64>,
+    /// Seconds for loading the model.
+    pub load_s: Option<f64>,
+    /// Seconds for making a context.
+    pub context_s: Option<f64>,
+}
+
+impl Switch {
+    /// All of it.
+    #[must_use]
+    pub fn total_s(&self) -> f64 {
+        [self.process_s, self.load_s, self.context_s].into_iter().flatten().sum()
+    }
 }
 
 impl Truth {
@@ -21,7 +44,19 @@ impl Truth {
         self.token_s.iter().sum()
     }
 
-    /// Seconds for the whole work.
+    /// Seconds for one token of the prompt; `None` without one.
+    #[must_use]
+    pub fn prefill_s_per_token(&self, work: &Work) -> Option<f64> {
+        (work.prompt_tokens > 0).then(|| self.prefill_s / f64::from(work.prompt_tokens))
+    }
+
+    /// Seconds for one generated token; `None` without any.
+    #[must_use]
+    pub fn decode_s_per_token(&self) -> Option<f64> {
+        (!self.token_s.is_empty()).then(|| self.decode_s() / self.token_s.len() as f64)
+    }
+
+    /// Seconds for the whole work, the filling of the KV cache left out.
     #[must_use]
     pub fn total_s(&self) -> f64 {
         self.prefill_s + self.decode_s()
@@ -34,6 +69,9 @@ impl World {
     pub fn truth(&self, setting: &Setting, work: &Work) -> Result<Truth, Failure> {
         let effective = self.resolve(setting)?;
         let variant = self.running_variant(&effective)?;
+        if work.prompt_tokens == 0 && work.generate_tokens == 0 {
+            return Err(Failure::refused("there is nothing to do"));
+        }
         let needed = [work.depth, work.prompt_tokens, work.generate_tokens];
         let needed: u64 = needed.into_iter().map(u64::from).sum();
         if needed > u64::from(effective.context.context) {
@@ -46,36 +84,26 @@ impl World {
         if let Some(rule) = self.crashes.iter().find(|rule| rule.when.holds(&effective)) {
             return Err(rule.failure());
         }
-        let first = work.depth + work.prompt_tokens;
+        let pace = Pace::new(self, &effective, variant)?;
+        let (first, each) = pace.token();
+        let before = work.depth + work.prompt_tokens;
         let token_s = (0..work.generate_tokens)
-            .map(|index| self.token_seconds(&effective, variant, first + index))
+            .map(|index| first + each * f64::from(before + index))
             .collect();
-        let prefill_s = self.prefill_seconds(&effective, variant, work.prompt_tokens, work.depth);
-        Ok(Truth { effective, prefill_s, token_s })
-    }
-
-    /// Memory that a setting fills.
-    pub(super) fn memory(&self, effective: &Setting) -> BufferUse {
-        let context = &effective.context;
-        let bytes = self.cache_bytes(effective) * f64::from(context.context);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-        let context_bytes = Bytes(bytes as u64);
-        BufferUse {
-            name: "CPU".to_owned(),
-            model_bytes: Bytes(self.model.size_bytes),
-            context_bytes,
-            compute_bytes: Bytes(
-                self.model.compute_bytes_per_token.saturating_mul(u64::from(context.ubatch)),
-            ),
-        }
+        let fill_s = pace.prompt(work.depth, 0);
+        let prefill_s = pace.prompt(work.prompt_tokens, work.depth);
+        Ok(Truth { effective, fill_s, prefill_s, token_s })
     }
 
     /// The setting with every open word answered, as an engine reads it back.
     pub(super) fn resolve(&self, asked: &Setting) -> Result<Setting, Failure> {
         let mut setting = asked.clone();
-        let threads = &setting.threads;
-        if threads.threads == 0 || threads.threads_batch == 0 {
+        let threads = [setting.threads.threads, setting.threads.threads_batch];
+        if threads.contains(&0) {
             return Err(Failure::refused("a thread count is 0"));
+        }
+        if threads.iter().any(|threads| *threads > u32::from(CpuMask::LIMIT)) {
+            return Err(Failure::refused(format!("more than {} threads", CpuMask::LIMIT)));
         }
         let context = &mut setting.context;
         if context.batch == 0 || context.ubatch == 0 || context.context == 0 {
@@ -90,13 +118,28 @@ impl World {
         if context.flash_attention == FlashAttention::Off && !plain.contains(&context.type_v) {
             return Err(Failure::refused("a quantized V cache requires flash attention"));
         }
-        setting.load.gpu_layers = GpuLayers::Count(0);
+        setting.load.gpu_layers = GpuLayers::Count(self.device_layers(asked));
+        setting.load.cpu_experts = setting.load.cpu_experts.min(self.model.layers);
         if setting.process.isa_variant.is_none() {
             let best = self.variants.iter().filter(|variant| variant.self_test == SelfTest::Usable);
             let best = best.max_by_key(|variant| variant.score);
             setting.process.isa_variant = best.map(|variant| variant.name.clone());
         }
         Ok(setting)
+    }
+
+    /// What has to be made anew to come from one setting, or from nothing, to another one, and how
+    /// many seconds that takes.
+    #[must_use]
+    pub fn switch(&self, from: Option<&Setting>, to: &Setting) -> Switch {
+        let process = from.is_none_or(|from| from.process != to.process);
+        let load = process || from.is_none_or(|from| from.load != to.load);
+        let context = load || from.is_none_or(|from| from.context != to.context);
+        Switch {
+            process_s: process.then_some(self.steps.process_s),
+            load_s: load.then(|| self.load_seconds(to)),
+            context_s: context.then_some(self.steps.context_s),
+        }
     }
 
     /// The variant that a resolved setting names, if it lives.
@@ -117,120 +160,6 @@ impl World {
                 log: Vec::new(),
             }),
         }
-    }
-
-    fn check_memory(&self, effective: &Setting) -> Result<(), Failure> {
-        let buffer = self.memory(effective);
-        let needed = [buffer.model_bytes, buffer.context_bytes, buffer.compute_bytes];
-        let needed: Bytes = needed.into_iter().sum();
-        let available = Bytes(self.machine.memory_bytes);
-        if needed <= available {
-            return Ok(());
-        }
-        let reason = format!("weights, KV cache and scratch need {needed}, {available} are there");
-        Err(Failure::OutOfMemory { reason, log: Vec::new() })
-    }
-
-    /// Seconds for one generated token with `position` tokens before it: the slower of reading the
-    /// weights and computing, plus reading the KV cache, plus waiting for each other.
-    fn token_seconds(&self, effective: &Setting, variant: &VariantSpec, position: u32) -> f64 {
-        let threads = effective.threads.threads;
-        let bandwidth = self.bandwidth(threads);
-        let read = self.model.bytes_per_token as f64 / bandwidth;
-        let operations = 2.0 * self.model.parameters as f64;
-        let compute = operations / (self.flops(threads) * variant.decode_speed);
-        let cache = self.cache_bytes(effective) * f64::from(position) / bandwidth;
-        let speed = flash_speed(effective, self.flash_attention.decode_speed);
-        (read.max(compute) + cache) / speed + self.waiting(threads)
-    }
-
-    /// Seconds for a prompt after `depth` tokens. Each physical batch is the slower of computing
-    /// its tokens and reading the weights once, plus each token's look back at the KV cache, plus
-    /// waiting for each other.
-    fn prefill_seconds(
-        &self,
-        effective: &Setting,
-        variant: &VariantSpec,
-        tokens: u32,
-        depth: u32,
-    ) -> f64 {
-        let threads = effective.threads.threads_batch;
-        let ubatch = effective.context.ubatch;
-        let doublings = (f64::from(ubatch) / f64::from(self.model.best_ubatch)).log2();
-        let ubatch_speed = (1.0 - self.model.ubatch_loss).powf(doublings * doublings);
-        let rate = self.flops(threads) * variant.prefill_speed * ubatch_speed;
-        let bandwidth = self.bandwidth(threads);
-        let speed = flash_speed(effective, self.flash_attention.prefill_speed);
-        let batch_seconds = |size: f64, before: f64| {
-            let compute = 2.0 * self.model.parameters as f64 * size / rate;
-            let read = self.model.bytes_per_token as f64 / bandwidth;
-            let back = self.cache_bytes(effective) * size * (before + size / 2.0) / bandwidth;
-            (compute.max(read) + back) / speed + self.waiting(threads)
-        };
-        let (whole, rest) = (tokens / ubatch, tokens % ubatch);
-        let at = |batch: u32| f64::from(depth) + f64::from(batch) * f64::from(ubatch);
-        let mut seconds: f64 =
-            (0..whole).map(|batch| batch_seconds(f64::from(ubatch), at(batch))).sum();
-        if rest > 0 {
-            seconds += batch_seconds(f64::from(rest), at(whole));
-        }
-        seconds
-    }
-
-    /// Hardware threads that really run at once.
-    fn usable_threads(&self) -> u32 {
-        let all = self.machine.cores * self.machine.smt;
-        self.machine.usable_threads.map_or(all, |usable| usable.min(all))
-    }
-
-    /// Operations per second of so many threads: cores first, then their further threads.
-    fn flops(&self, threads: u32) -> f64 {
-        let machine = &self.machine;
-        let running = threads.min(self.usable_threads());
-        let own_core = f64::from(running.min(machine.cores));
-        let shared = f64::from(running) - own_core;
-        let sharers = f64::from(machine.cores * machine.smt.saturating_sub(1)).max(1.0);
-        let gain = machine.smt_gain * f64::from(machine.cores) * shared / sharers;
-        machine.core_flops * (own_core + gain)
-    }
-
-    /// Bytes per second that so many threads read: one core's share each, up to the roof.
-    fn bandwidth(&self, threads: u32) -> f64 {
-        let reading = f64::from(threads.min(self.usable_threads()).min(self.machine.cores));
-        let wish = reading * self.machine.core_bandwidth_bytes_per_s;
-        wish.min(self.machine.bandwidth_bytes_per_s)
-    }
-
-    /// Seconds per pass over the model that threads wait: for each other, and for a core.
-    fn waiting(&self, threads: u32) -> f64 {
-        let excess = threads.saturating_sub(self.usable_threads());
-        self.machine.barrier_s * f64::from(threads.saturating_sub(1))
-            + self.machine.contention_s * f64::from(excess)
-    }
-
-    /// Bytes of KV cache per token with the types of a setting.
-    fn cache_bytes(&self, effective: &Setting) -> f64 {
-        let context = &effective.context;
-        let element_bits = f64::midpoint(bits(context.type_k), bits(context.type_v));
-        self.model.kv_bytes_per_token as f64 * element_bits / 16.0
-    }
-}
-
-/// What flash attention multiplies the speed by under a resolved setting.
-fn flash_speed(effective: &Setting, speed: f64) -> f64 {
-    if effective.context.flash_attention == FlashAttention::On { speed } else { 1.0 }
-}
-
-/// Bits per element of a KV cache type, block scales included.
-fn bits(kv: KvType) -> f64 {
-    match kv {
-        KvType::F32 => 32.0,
-        KvType::F16 | KvType::Bf16 => 16.0,
-        KvType::Q8_0 => 8.5,
-        KvType::Q5_1 => 6.0,
-        KvType::Q5_0 => 5.5,
-        KvType::Q4_1 => 5.0,
-        KvType::Q4_0 | KvType::Iq4Nl => 4.5,
     }
 }
 

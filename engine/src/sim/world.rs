@@ -1,11 +1,19 @@
 //! The simulated machine as it is written in TOML.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::api::{FlashAttention, Setting};
+use super::parts::{
+    AttentionSpec, BackgroundSpec, ExpertSpec, GpuSpec, HybridSpec, LoadModeSpec, NumaSpec,
+    PollingSpec, RepackSpec, StudySpec,
+};
+use super::spec::{
+    Crash, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec, StepCosts, VariantSpec,
+};
+use super::trace::Trace;
 
 /// A machine, a model on it, and the accidents that happen to them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,196 +39,31 @@ pub struct World {
     /// Settings that go wrong; the first rule that fits decides.
     #[serde(default)]
     pub crashes: Vec<Crash>,
-}
-
-/// Cores and memory.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MachineSpec {
-    /// Physical cores.
-    pub cores: u32,
-    /// Hardware threads per core.
-    pub smt: u32,
-    /// Hardware threads that may be used, where a quota allows fewer than there are.
-    pub usable_threads: Option<u32>,
-    /// Share of a core's compute rate that its further hardware threads add together.
-    pub smt_gain: f64,
-    /// Floating-point operations per second of one core, with the best variant and ubatch.
-    pub core_flops: f64,
-    /// Bytes per second that one core can read.
-    pub core_bandwidth_bytes_per_s: f64,
-    /// Bytes per second that all cores together can read.
-    pub bandwidth_bytes_per_s: f64,
-    /// Memory that a worker may fill.
-    pub memory_bytes: u64,
-    /// Seconds that each thread adds to a pass over the model by waiting for the others.
-    pub barrier_s: f64,
-    /// Seconds that each thread beyond the usable ones adds to a pass over the model.
-    pub contention_s: f64,
-}
-
-/// The model.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSpec {
-    /// One line, as llama.cpp would describe it.
-    pub description: String,
-    /// Bytes of all tensors.
-    pub size_bytes: u64,
-    /// Bytes of weights that one generated token reads.
-    pub bytes_per_token: u64,
-    /// Parameters that take part in one token.
-    pub parameters: u64,
-    /// Layers.
-    pub layers: u32,
-    /// Bytes of KV cache per token at 16 bits per element.
-    pub kv_bytes_per_token: u64,
-    /// Scratch bytes per token of the physical batch.
-    pub compute_bytes_per_token: u64,
-    /// The physical batch that prompts are fastest with.
-    pub best_ubatch: u32,
-    /// Share of prefill speed lost one doubling away from it; it grows with the square of the
-    /// doublings.
-    pub ubatch_loss: f64,
-}
-
-/// What the steps between settings take, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepCosts {
-    /// Starting a worker process.
-    pub process_s: f64,
-    /// Loading the model.
-    pub load_s: f64,
-    /// Making a context.
-    pub context_s: f64,
-}
-
-/// What flash attention does to the speed of the two phases (1 = nothing).
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FlashAttentionSpec {
-    /// What `auto` turns out to be.
-    pub auto: FlashAttention,
-    /// Speed of prompts with it over speed without.
-    pub prefill_speed: f64,
-    /// Speed of generation with it over speed without.
-    pub decode_speed: f64,
-}
-
-/// Relative noise of times; each `sd` is that of the logarithm (0.01 = about 1 %).
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NoiseSpec {
-    /// One repetition against the next.
-    pub sample_sd: f64,
-    /// One generated token against the next.
-    pub token_sd: f64,
-    /// A slow wander that everything shares.
-    pub drift_sd: f64,
-    /// Seconds until the wander has forgotten where it was.
-    pub drift_time_s: f64,
-    /// A steady slowing down: relative increase of every time per hour.
-    pub trend_per_hour: f64,
-}
-
-impl Default for NoiseSpec {
-    /// None at all.
-    fn default() -> Self {
-        Self {
-            sample_sd: 0.0,
-            token_sd: 0.0,
-            drift_sd: 0.0,
-            drift_time_s: 30.0,
-            trend_per_hour: 0.0,
-        }
-    }
-}
-
-/// One build variant of the CPU code.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VariantSpec {
-    /// ggml's name for it.
-    pub name: String,
-    /// ggml's own preference.
-    pub score: i32,
-    /// Speed of prompts with it over speed with the best.
-    pub prefill_speed: f64,
-    /// Compute speed of generation with it over speed with the best; bandwidth stays.
-    pub decode_speed: f64,
-    /// What its self-test shows.
+    /// Slow cores.
+    pub hybrid: Option<HybridSpec>,
+    /// Memory nodes.
+    pub numa: Option<NumaSpec>,
+    /// What waiting threads do.
+    pub polling: Option<PollingSpec>,
+    /// What always runs beside.
+    pub background: Option<BackgroundSpec>,
+    /// What rearranged weights bring.
+    pub repack: Option<RepackSpec>,
+    /// Ways of loading that differ from `auto`.
     #[serde(default)]
-    pub self_test: SelfTest,
-    /// The signal it dies of, where the self-test fails.
-    #[serde(default = "illegal_instruction")]
-    pub signal: i32,
-}
-
-fn illegal_instruction() -> i32 {
-    4
-}
-
-/// What the self-test of a variant shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SelfTest {
-    /// It computes rightly.
-    #[default]
-    Usable,
-    /// The processor does not announce what it needs.
-    Unsupported,
-    /// It dies.
-    Failed,
-}
-
-/// Settings that go wrong, and how.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Crash {
-    /// Which settings; all given conditions must hold.
-    pub when: CrashWhen,
-    /// What happens then.
-    pub kind: CrashKind,
-    /// The signal, for [`CrashKind::Crashed`].
-    #[serde(default = "segmentation_fault")]
-    pub signal: i32,
-}
-
-fn segmentation_fault() -> i32 {
-    11
-}
-
-/// Conditions on a setting.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CrashWhen {
-    /// This CPU variant.
-    pub isa_variant: Option<String>,
-    /// At least so many threads in either phase.
-    pub threads_at_least: Option<u32>,
-    /// At least this physical batch.
-    pub ubatch_at_least: Option<u32>,
-    /// At least this context.
-    pub context_at_least: Option<u32>,
-    /// Flash attention, after `auto` was resolved.
-    pub flash_attention: Option<FlashAttention>,
-}
-
-/// How a setting goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrashKind {
-    /// The worker dies of a signal.
-    Crashed,
-    /// No answer comes.
-    TimedOut,
-    /// Memory runs out.
-    OutOfMemory,
-    /// The engine declines.
-    Refused,
-    /// Something else than asked is computed.
-    Invalid,
+    pub load_modes: Vec<LoadModeSpec>,
+    /// What attention computes.
+    pub attention: Option<AttentionSpec>,
+    /// A graphics card.
+    pub gpu: Option<GpuSpec>,
+    /// The experts of a mixture.
+    pub experts: Option<ExpertSpec>,
+    /// What a comparison of searches does here.
+    #[serde(default)]
+    pub study: StudySpec,
+    /// The record that `noise.trace` names.
+    #[serde(skip)]
+    pub(super) trace: Option<Arc<Trace>>,
 }
 
 /// Why a file is not a simulated machine.
@@ -267,9 +110,10 @@ impl World {
         Self::parse(&text, path)
     }
 
-    /// Reads a machine from text; `path` is named in errors only.
+    /// Reads a machine from text; `path` is named in errors, and a record of noise is looked for
+    /// beside it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, WorldError> {
-        let world: Self = toml::from_str(text).map_err(|error| {
+        let mut world: Self = toml::from_str(text).map_err(|error| {
             let (line, key) = place(text, error.span().map_or(0, |span| span.start));
             let reason = error.message().replace('\n', " ");
             WorldError::Parse { path: path.to_owned(), line, key, reason }
@@ -279,83 +123,17 @@ impl World {
             key,
             reason: reason.to_owned(),
         })?;
+        if let Some(name) = &world.noise.trace {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let trace = Trace::read(&folder.join(name)).map_err(|reason| WorldError::Value {
+                path: path.to_owned(),
+                key: "noise.trace".to_owned(),
+                reason,
+            })?;
+            world.trace = Some(Arc::new(trace));
+        }
         Ok(world)
     }
-
-    /// The key of the first value that makes no machine, and what it would have to be.
-    fn check(&self) -> Result<(), (String, &'static str)> {
-        let Self { machine, model, steps, flash_attention, noise, .. } = self;
-        let counts = [
-            ("machine.cores", machine.cores, 1024),
-            ("machine.smt", machine.smt, 8),
-            ("machine.usable_threads", machine.usable_threads.unwrap_or(1), 8192),
-            ("model.layers", model.layers, 10_000),
-            ("model.best_ubatch", model.best_ubatch, 1 << 20),
-        ];
-        for (key, value, most) in counts {
-            require((1..=most).contains(&value), key, "must be a count of ordinary size, not 0")?;
-        }
-        let positive = [
-            ("machine.core_flops", machine.core_flops),
-            ("machine.core_bandwidth_bytes_per_s", machine.core_bandwidth_bytes_per_s),
-            ("machine.bandwidth_bytes_per_s", machine.bandwidth_bytes_per_s),
-            ("flash_attention.prefill_speed", flash_attention.prefill_speed),
-            ("flash_attention.decode_speed", flash_attention.decode_speed),
-            ("noise.drift_time_s", noise.drift_time_s),
-        ];
-        for (key, value) in positive {
-            require(value.is_finite() && value > 0.0, key, "must be a positive number")?;
-        }
-        let not_negative = [
-            ("machine.smt_gain", machine.smt_gain),
-            ("machine.barrier_s", machine.barrier_s),
-            ("machine.contention_s", machine.contention_s),
-            ("model.ubatch_loss", model.ubatch_loss),
-            ("steps.process_s", steps.process_s),
-            ("steps.load_s", steps.load_s),
-            ("steps.context_s", steps.context_s),
-            ("noise.sample_sd", noise.sample_sd),
-            ("noise.token_sd", noise.token_sd),
-            ("noise.drift_sd", noise.drift_sd),
-            ("noise.trend_per_hour", noise.trend_per_hour),
-        ];
-        for (key, value) in not_negative {
-            require((0.0..=1e6).contains(&value), key, "must be a number from 0 to a million")?;
-        }
-        require(model.ubatch_loss < 1.0, "model.ubatch_loss", "must be a share below 1")?;
-        require(
-            flash_attention.auto != FlashAttention::Auto,
-            "flash_attention.auto",
-            "must be `on` or `off`",
-        )?;
-        for (index, variant) in self.variants.iter().enumerate() {
-            let speed = variant.prefill_speed.min(variant.decode_speed);
-            let most = variant.prefill_speed.max(variant.decode_speed);
-            let key = format!("variants[{index}]");
-            require(speed > 0.0 && most <= 1e6, &key, "must have positive speeds")?;
-        }
-        let usable = self.variants.iter().any(|variant| variant.self_test == SelfTest::Usable);
-        require(usable, "variants", "must hold one that is usable")
-    }
-}
-
-impl CrashWhen {
-    /// Whether all conditions hold for a setting whose `auto`s are resolved.
-    pub(super) fn holds(&self, effective: &Setting) -> bool {
-        let threads = effective.threads.threads.max(effective.threads.threads_batch);
-        let at_least = |limit: Option<u32>, value| limit.is_none_or(|limit| value >= limit);
-        self.isa_variant
-            .as_ref()
-            .is_none_or(|name| effective.process.isa_variant.as_ref() == Some(name))
-            && at_least(self.threads_at_least, threads)
-            && at_least(self.ubatch_at_least, effective.context.ubatch)
-            && at_least(self.context_at_least, effective.context.context)
-            && self.flash_attention.is_none_or(|word| effective.context.flash_attention == word)
-    }
-}
-
-fn require(holds: bool, key: &str, reason: &'static str) -> Result<(), (String, &'static str)> {
-    if holds { Ok(()) } else { Err((key.to_owned(), reason)) }
 }
 
 /// Line and dotted key at a byte of a TOML text: the table header above and the key on the line.
@@ -397,6 +175,9 @@ mod tests {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             let world = World::read(&path).unwrap();
             assert_eq!(path.file_stem().unwrap().to_str(), Some(world.name.as_str()));
             names.push(world.name);

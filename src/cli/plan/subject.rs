@@ -7,8 +7,7 @@ use autotune_engine::sim::World;
 
 use super::Arguments;
 use crate::cli::engine::Devices;
-use crate::cli::sweep::place;
-use crate::cli::{Exit, Printer, Stop, peaks};
+use crate::cli::{Exit, Printer, Stop, peaks, simulated};
 use crate::detect;
 use crate::gguf::ModelFile;
 use crate::model::{LayerWeights, Machine, ModelCard, Room};
@@ -49,7 +48,7 @@ impl Subject {
 
     /// The model of a simulated machine, which has no tensors: each layer is as large as the next.
     pub(super) fn simulated(world: &World, typed: &str) -> Self {
-        let card = place::simulated_model(world, typed);
+        let card = simulated::model(world, typed);
         let count = usize::try_from(card.layers).unwrap_or(0).min(1 << 16);
         let each = Bytes(card.file_bytes.0 / u64::from(card.layers.max(1)));
         let layers = LayerWeights {
@@ -76,7 +75,7 @@ pub(super) fn machine(
         return document(path);
     }
     if let Some(world) = world {
-        return Ok(place::simulated_machine(world));
+        return Ok(simulated::machine(world));
     }
     let host = detect::live();
     let mut machine = detect::machine(&host);

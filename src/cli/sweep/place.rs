@@ -1,15 +1,13 @@
 //! Where a sweep runs: the engine with its clock and sensors, the machine, and the model on it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use autotune_engine::api::{Bytes, Clock, DeviceReport, Engine, GpuLayers, Setting, SystemClock};
-use autotune_engine::sim::World;
 
 use crate::cli::detect::measurable;
 use crate::cli::engine::OpenEngine;
-use crate::cli::{Exit, Printer, Stop, interrupt, model, peaks};
+use crate::cli::{Exit, Printer, Stop, interrupt, model, peaks, simulated};
 use crate::detect::{self, CardWatch};
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
@@ -49,7 +47,7 @@ impl Place {
         let (mut machine, card): (Machine, ModelCard);
         let mut sensors: Box<dyn Sensors> = Box::new(NoSensors);
         if let Some(world) = &world {
-            (machine, card) = (simulated_machine(world), simulated_model(world, model));
+            (machine, card) = (simulated::machine(world), simulated::model(world, model));
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
@@ -214,60 +212,6 @@ fn device_notes(devices: &[DeviceReport]) -> Vec<String> {
 pub(in crate::cli) fn terrain(machine: &Machine, devices: &[DeviceReport]) -> Terrain {
     let names = plan::taken(devices).into_iter().map(|device| device.name.clone());
     Terrain::of(machine, names.collect())
-}
-
-/// The machine document of a simulated machine.
-pub(in crate::cli) fn simulated_machine(world: &World) -> Machine {
-    let spec = world.machine;
-    let threads = spec.cores * spec.smt;
-    let mut machine = Machine {
-        schema: Machine::SCHEMA.to_owned(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        captured_at: super::now(),
-        provenance: Provenance::Simulated,
-        ..Machine::default()
-    };
-    machine.cpu.model = Some(world.name.clone());
-    machine.cpu.cores = Some(spec.cores);
-    machine.cpu.threads = Some(threads);
-    machine.cpu.threads_online = Some(threads);
-    machine.cpu.threads_allowed = Some(threads);
-    machine.cpu.smt = Some(spec.smt);
-    machine.memory.total_bytes = Some(Bytes(spec.memory_bytes));
-    machine.memory.available_bytes = Some(Bytes(spec.memory_bytes));
-    machine.limits.usable_threads = Some(spec.usable_threads.unwrap_or(threads));
-    machine
-}
-
-/// The model card of a simulated machine, where every file is the one model it has.
-pub(in crate::cli) fn simulated_model(world: &World, typed: &str) -> ModelCard {
-    let model = &world.model;
-    ModelCard {
-        path: PathBuf::from(typed),
-        name: Some(model.description.clone()),
-        architecture: "simulated".to_owned(),
-        file_bytes: Bytes(model.size_bytes),
-        digest: blake3::hash(format!("{model:?}").as_bytes()).to_hex().to_string(),
-        synthetic: true,
-        parameters: model.parameters,
-        layers: model.layers,
-        embedding: 0,
-        heads: 0,
-        // One head of one element whose size is the world's KV cache per token and layer.
-        kv_heads: 1,
-        key_length: u32::try_from(model.kv_bytes_per_token / u64::from(model.layers) / 4)
-            .unwrap_or(u32::MAX),
-        value_length: u32::try_from(model.kv_bytes_per_token / u64::from(model.layers) / 4)
-            .unwrap_or(u32::MAX),
-        feed_forward: 0,
-        experts: 0,
-        experts_used: 0,
-        vocabulary: 0,
-        trained_context: 0,
-        sliding_window: None,
-        types: Vec::new(),
-        bytes_per_token: Bytes(model.bytes_per_token),
-    }
 }
 
 #[cfg(test)]
