@@ -126,6 +126,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
             generate_tokens: 128,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: simulator.identity().unwrap(),
         variants: simulator.variants(&[]).unwrap(),

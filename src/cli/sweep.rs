@@ -170,10 +170,11 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
     }
     let mut workload = workload(&arguments.workload)?;
     if let Some(context) = arguments.context {
-        let turn = workload.depth + workload.prompt_tokens + workload.generate_tokens;
-        if context < turn || context > 1 << 24 {
+        let least = workload.limits.min_context.unwrap_or_default();
+        let turn = workload.longest_turn().max(least.into());
+        if u64::from(context) < turn || context > 1 << 24 {
             return Err(Stop::usage(format!(
-                "a context of {context} tokens does not hold a turn of `{}`, which is {turn}",
+                "a context of {context} tokens is less than `{}` needs, which is {turn}",
                 workload.name
             ))
             .hint("name a larger one, at most 16777216, or another --workload"));
@@ -261,6 +262,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
         return Err(Stop::usage(format!("cannot continue {}: {changed}", folder.display()))
             .hint("begin a new sweep: its results could not be compared with these"));
     }
+    place.here = plan::within(place.here, &plan.workload.limits);
     sweep(arguments, &mut place, &plan, run, earlier.trials, printer)
 }
 
@@ -284,6 +286,7 @@ fn planned(
     let mut variants = place.engine.variants(&types).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
+    place.here = plan::within(place.here, &resolved.workload.limits);
     let (card, here) = (place.card.clone(), place.here);
     let servers = &arguments.devices.rpc;
     let fixed = resolved.knobs.settled(&place.terrain, here.physical_cores)?;

@@ -9,6 +9,7 @@ mod condition;
 mod cpu_list;
 mod diagnosis;
 mod findings;
+mod goal;
 mod machine;
 mod map;
 mod plan;
@@ -21,6 +22,7 @@ pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, Thr
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
+pub use goal::Figure;
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
@@ -30,4 +32,4 @@ pub use machine::{
 pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{Axis, Calibration, Level, Plan, Protocol, Rejected, Scope};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
-pub use workload::Workload;
+pub use workload::{Bounds, Objective, Request, Workload};

@@ -32,7 +32,7 @@ pub use protocol::{Limits, visit_seconds};
 pub use roofline::Roof;
 pub use slice::{Rates, Targets, first_look};
 pub use thumb::{advice, class};
-pub use wishes::fixed;
+pub use wishes::{fixed, within};
 
 /// What a plan depends on of the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]

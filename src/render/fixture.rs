@@ -75,6 +75,7 @@ pub(super) fn plan() -> Plan {
             generate_tokens: 256,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: Identity {
             name: "llama.cpp".into(),

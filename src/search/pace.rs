@@ -84,6 +84,7 @@ mod tests {
             generate_tokens: 10,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         };
         // 100 tokens of 0.01 s and 10 of 0.1 s: each part is one second.
         let baseline = Pace { prefill: Some(0.01_f64.ln()), decode: Some(0.1_f64.ln()) };

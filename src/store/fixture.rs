@@ -80,6 +80,7 @@ pub(super) fn plan() -> Plan {
             generate_tokens: 2,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: identity(),
         variants: Vec::new(),
