@@ -4,6 +4,7 @@ mod calibration;
 pub(super) mod place;
 pub(super) mod summary;
 mod wanted;
+mod workloads;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -134,7 +135,7 @@ struct Resolved {
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     if arguments.workload == "help" {
-        printer.data(&summary::workloads())?;
+        printer.data(&workloads::table())?;
         return Ok(Exit::Done);
     }
     if arguments.knobs.iter().any(|name| name == "help" || name == "list") {
