@@ -147,6 +147,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
             screen_blocks: 1,
             finalists: 4,

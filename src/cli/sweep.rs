@@ -182,7 +182,10 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
         }
         workload.context = context;
     }
-    let knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
+    let mut knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
+    if arguments.knobs.is_empty() {
+        knobs.turn(wanted::needed(&workload));
+    }
     let limits = Limits { budget: Some(budget), max_trials: arguments.max_trials };
     Ok(Resolved { workload, knobs, limits })
 }

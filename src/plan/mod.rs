@@ -18,7 +18,7 @@ use autotune_engine::api::{Bytes, Identity, Setting, VariantReport};
 use thiserror::Error;
 
 use crate::knob::{Ground, Knob, Terrain};
-use crate::model::{Calibration, Level, ModelCard, Plan, Workload};
+use crate::model::{Calibration, Level, ModelCard, Objective, Plan, Workload};
 
 pub use baseline::baseline;
 pub use feasibility::{
@@ -163,6 +163,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
             model: wish.model,
             threading: wish.engine.threading,
             terrain: &wish.terrain,
+            throughput: wish.workload.objective == Objective::Throughput,
         },
     );
     Plan {

@@ -3,7 +3,7 @@
 use autotune_engine::api::Setting;
 
 use super::{Here, Wish};
-use crate::knob::{Ground, Knob, Space, canonical, space};
+use crate::knob::{Ground, Knob, Space, canonical, put, space};
 use crate::model::{Axis, Bounds, Level, Objective, Rejected};
 
 /// A setting with knobs at the levels that they are to keep.
@@ -12,9 +12,12 @@ use crate::model::{Axis, Bounds, Level, Objective, Rejected};
 /// nobody would run is no control. What the search gains is then its own.
 #[must_use]
 pub fn fixed(mut setting: Setting, levels: &[(&'static dyn Knob, Level)]) -> Setting {
-    for (knob, level) in levels {
+    // A context that was asked for is the whole one, however many sequences share it.
+    let context = |knob: &dyn Knob| knob.name() == "context";
+    let (last, first): (Vec<_>, Vec<_>) = levels.iter().partition(|(knob, _)| context(*knob));
+    for (knob, level) in first.into_iter().chain(last) {
         // Levels are checked where they are typed; one that does not fit changes nothing.
-        let _ = knob.write(&mut setting, level);
+        let _ = put(*knob, &mut setting, level);
     }
     canonical(setting)
 }

@@ -172,6 +172,7 @@ fn work() -> Work {
         warmup: true,
         delay_ms: 0,
         seed: 7,
+        parallel: 1,
     }
 }
 

@@ -119,6 +119,7 @@ mod tests {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
             screen_blocks: 1,
             finalists: 4,

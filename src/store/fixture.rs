@@ -52,6 +52,7 @@ pub(super) fn work() -> Work {
         warmup: true,
         delay_ms: 0,
         seed: 1,
+        parallel: 1,
     }
 }
 

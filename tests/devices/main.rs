@@ -66,6 +66,7 @@ impl Model {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
         }
     }

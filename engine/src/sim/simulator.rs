@@ -313,6 +313,7 @@ mod tests {
                 warmup: true,
                 delay_ms: 0,
                 seed: 0,
+                parallel: 1,
             },
         }
     }

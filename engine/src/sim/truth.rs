@@ -36,7 +36,10 @@ impl World {
         let variant = self.running_variant(&effective)?;
         let needed = [work.depth, work.prompt_tokens, work.generate_tokens];
         let needed: u64 = needed.into_iter().map(u64::from).sum();
-        if needed > u64::from(effective.context.context) {
+        if work.parallel == 0 || work.parallel > effective.context.sequences {
+            return Err(Failure::refused("there is no room for so many sequences"));
+        }
+        if needed * u64::from(work.parallel) > u64::from(effective.context.context) {
             let context = effective.context.context;
             return Err(Failure::refused(format!(
                 "a context of {context} tokens cannot hold {needed}"
@@ -48,9 +51,10 @@ impl World {
         }
         let first = work.depth + work.prompt_tokens;
         let token_s = (0..work.generate_tokens)
-            .map(|index| self.token_seconds(&effective, variant, first + index))
+            .map(|index| self.step_seconds(&effective, variant, first + index, work.parallel))
             .collect();
-        let prefill_s = self.prefill_seconds(&effective, variant, work.prompt_tokens, work.depth);
+        let prompt_s = self.prefill_seconds(&effective, variant, work.prompt_tokens, work.depth);
+        let prefill_s = prompt_s * f64::from(work.parallel);
         Ok(Truth { effective, prefill_s, token_s })
     }
 
@@ -131,15 +135,23 @@ impl World {
         Err(Failure::OutOfMemory { reason, log: Vec::new() })
     }
 
-    /// Seconds for one generated token with `position` tokens before it: the slower of reading the
-    /// weights and computing, plus reading the KV cache, plus waiting for each other.
-    fn token_seconds(&self, effective: &Setting, variant: &VariantSpec, position: u32) -> f64 {
+    /// Seconds for one generated token of each sequence with `position` tokens before it: the
+    /// slower of reading the weights once and computing all tokens, plus reading the KV cache of
+    /// each, plus waiting for each other.
+    fn step_seconds(
+        &self,
+        effective: &Setting,
+        variant: &VariantSpec,
+        position: u32,
+        sequences: u32,
+    ) -> f64 {
+        let sequences = f64::from(sequences);
         let threads = effective.threads.threads;
         let bandwidth = self.bandwidth(threads);
         let read = self.model.bytes_per_token as f64 / bandwidth;
-        let operations = 2.0 * self.model.parameters as f64;
+        let operations = 2.0 * self.model.parameters as f64 * sequences;
         let compute = operations / (self.flops(threads) * variant.decode_speed);
-        let cache = self.cache_bytes(effective) * f64::from(position) / bandwidth;
+        let cache = self.cache_bytes(effective) * f64::from(position) * sequences / bandwidth;
         let speed = flash_speed(effective, self.flash_attention.decode_speed);
         (read.max(compute) + cache) / speed + self.waiting(threads)
     }
@@ -268,6 +280,7 @@ mod tests {
             warmup: false,
             delay_ms: 0,
             seed: 0,
+            parallel: 1,
         }
     }
 
