@@ -103,6 +103,7 @@ fn work() -> Work {
         warmup: true,
         delay_ms: 0,
         seed: 1,
+        parallel: 1,
     }
 }
 

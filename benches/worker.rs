@@ -62,6 +62,7 @@ fn job(engine: &mut WorkerEngine) -> Job {
             warmup: false,
             delay_ms: 0,
             seed: 1,
+            parallel: 1,
         },
     }
 }

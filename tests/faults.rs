@@ -225,6 +225,7 @@ fn job(model: &Path) -> Job {
             warmup: true,
             delay_ms: 0,
             seed: 1,
+            parallel: 1,
         },
     }
 }

@@ -66,7 +66,8 @@ impl Study {
             fixed: Vec::new(),
             levels: Vec::new(),
             calibration: Some(calibration),
-            limits: Limits { budget: Some(Duration::from_secs(900)), max_trials: None },
+            limits: Limits::of(Some(Duration::from_secs(900)), None),
+            prior: None,
             seed: 1,
             created_at: "2026-01-01T00:00:00Z".into(),
             command: "autotune sweep".into(),
@@ -89,6 +90,7 @@ impl Study {
             warmup: false,
             delay_ms: 0,
             seed: 0,
+            parallel: 1,
         }
     }
 

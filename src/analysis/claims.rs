@@ -54,7 +54,7 @@ fn among_finalists(plan: &Plan, paced: &[Paced<'_>]) -> Option<AmongFinalists> {
                 let own = |one: &&&Paced<'_>| {
                     (one.trial.session, one.trial.block) == *block && one.trial.asked == **runner
                 };
-                Some(race.iter().find(own)?.turn_s?.ln())
+                Some(race.iter().find(own)?.cost?.ln())
             };
             runners.iter().map(turn).collect()
         })
@@ -135,7 +135,7 @@ pub(super) fn fitness(plan: &Plan, paced: &[Paced<'_>]) -> Option<Fitness> {
 pub(super) fn soak(trials: &[Trial], paced: &[Paced<'_>]) -> Option<SoakFinding> {
     let own: Vec<&Paced<'_>> =
         paced.iter().filter(|one| one.trial.purpose == Purpose::Soak).collect();
-    let turns: Vec<f64> = own.iter().filter_map(|one| Some(one.turn_s?.ln())).collect();
+    let turns: Vec<f64> = own.iter().filter_map(|one| Some(one.cost?.ln())).collect();
     let third = turns.len() / 3;
     if third == 0 {
         return None;

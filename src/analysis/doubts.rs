@@ -91,7 +91,7 @@ fn baseline(plan: &Plan, paced: &[Paced<'_>]) -> Vec<Visit> {
     paced
         .iter()
         .filter(|one| one.trial.asked == plan.baseline && one.trial.source == Source::Measured)
-        .filter_map(|one| Some((one.trial.session, one.turn_s?.ln())))
+        .filter_map(|one| Some((one.trial.session, one.cost?.ln())))
         .map(|(session, log_turn_s)| Visit { session, log_turn_s })
         .collect()
 }

@@ -139,6 +139,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
             generate_tokens: 128,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: simulator.identity().unwrap(),
         variants: simulator.variants(&[]).unwrap(),
@@ -159,6 +160,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
             strategy: Strategy::Auto,
             record_grid: 0,

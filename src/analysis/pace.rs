@@ -16,6 +16,8 @@ pub(super) struct Paced<'a> {
     pub(super) decode_s: Option<f64>,
     /// Seconds per turn of the workload, where all its parts were timed.
     pub(super) turn_s: Option<f64>,
+    /// What the workload wants little of: the seconds of a turn, mostly.
+    pub(super) cost: Option<f64>,
 }
 
 /// A part of a turn, or the whole.
@@ -41,7 +43,7 @@ impl Paced<'_> {
         match part {
             Part::Prefill => self.prefill_s,
             Part::Decode => self.decode_s,
-            Part::Turn => self.turn_s,
+            Part::Turn => self.cost,
         }
     }
 }
@@ -60,7 +62,11 @@ fn pace<'a>(plan: &Plan, trial: &'a Trial) -> Paced<'a> {
         .zip(part(plan.workload.generate_tokens, decode_s))
         .map(|(prefill_s, decode_s)| plan.workload.turn_seconds(prefill_s, decode_s))
         .filter(|seconds| *seconds > 0.0);
-    Paced { trial, prefill_s, decode_s, turn_s }
+    let cost = part(plan.workload.prompt_tokens, prefill_s)
+        .zip(part(plan.workload.generate_tokens, decode_s))
+        .map(|(prefill_s, decode_s)| plan.workload.cost(prefill_s, decode_s))
+        .filter(|cost| *cost > 0.0);
+    Paced { trial, prefill_s, decode_s, turn_s, cost }
 }
 
 /// Two trials of one block.

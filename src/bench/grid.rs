@@ -274,6 +274,7 @@ impl Grid {
                 warmup: self.warmup,
                 delay_ms: self.delay_ms,
                 seed: 1,
+                parallel: 1,
             },
         }
     }

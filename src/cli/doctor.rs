@@ -167,7 +167,12 @@ fn here(
 fn need(card: &ModelCard, machine: &Machine) -> Option<Sum> {
     let variants = &machine.engine.as_ref()?.variants;
     let workload = plan::built_in().into_iter().next()?;
-    let (own, _) = plan::baseline(card, &place::here(machine, machine.devices.as_deref().unwrap_or_default()), &workload, variants);
+    let (own, _) = plan::baseline(
+        card,
+        &place::here(machine, machine.devices.as_deref().unwrap_or_default()),
+        &workload,
+        variants,
+    );
     let context = &own.context;
     let point = plan::point(&own, context.context, context.type_k, context.ubatch);
     let mut opened = engine::open(&EngineChoice::LlamaCpp).ok()?;

@@ -222,7 +222,7 @@ impl Ground<'_> {
             levels: Vec::new(),
             calibration: None,
             limits: Limits::of(None, None),
-        prior: plan::prior(&subject.card, machine),
+            prior: plan::prior(&subject.card, machine),
             seed: 1,
             created_at: now(),
             command: typed_command(),

@@ -114,18 +114,18 @@ fn setting_words(plan: &Plan, setting: &autotune_engine::api::Setting) -> String
 
 /// The speeds of a trial, or what happened instead.
 fn result_words(trial: &Trial) -> String {
-    let rate = |tokens: u32, nanoseconds: u64, word: &str| {
+    let rate = |tokens: u64, nanoseconds: u64, word: &str| {
         let seconds = nanoseconds as f64 / 1e9;
         (tokens > 0 && nanoseconds > 0).then(|| {
-            let rate = autotune_engine::api::TokenRate(f64::from(tokens) / seconds);
+            let rate = autotune_engine::api::TokenRate(tokens as f64 / seconds);
             format!("{word} {rate} tok/s")
         })
     };
     match &trial.outcome {
         Outcome::Measured(measured) => {
             let Some(sample) = measured.samples.first() else { return "no sample".to_owned() };
-            let prefill = rate(trial.work.prompt_tokens, sample.prefill_ns, "prefill");
-            let decode = rate(trial.work.generate_tokens, sample.decode_ns, "decode");
+            let prefill = rate(trial.work.all_prompt_tokens(), sample.prefill_ns, "prefill");
+            let decode = rate(trial.work.all_generated_tokens(), sample.decode_ns, "decode");
             let cached = (trial.source == Source::Cache).then(|| "from the cache".to_owned());
             [prefill, decode, cached].into_iter().flatten().collect::<Vec<_>>().join(", ")
         }

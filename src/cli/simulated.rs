@@ -106,13 +106,13 @@ pub fn model(world: &World, typed: &str) -> ModelCard {
 /// What a plan needs of a machine document.
 #[must_use]
 pub fn here(machine: &Machine) -> Here {
-    place::here(machine)
+    place::here(machine, machine.devices.as_deref().unwrap_or_default())
 }
 
 /// What single knobs look at of a machine document.
 #[must_use]
 pub fn terrain(machine: &Machine) -> Terrain {
-    place::terrain(machine)
+    place::terrain(machine, machine.devices.as_deref().unwrap_or_default())
 }
 
 /// What a comparison of searches tunes for on a simulated machine.
@@ -126,6 +126,7 @@ pub fn workload(world: &World) -> Workload {
         generate_tokens: study.generate_tokens,
         depth: study.depth,
         context: study.context,
+        ..Workload::default()
     }
 }
 

@@ -4,6 +4,7 @@ mod calibration;
 pub(super) mod place;
 pub(super) mod summary;
 mod wanted;
+mod workloads;
 
 use std::cell::Cell;
 use std::error::Error;
@@ -191,7 +192,7 @@ struct Resolved {
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     if arguments.workload == "help" {
-        printer.data(&summary::workloads())?;
+        printer.data(&workloads::table())?;
         return Ok(Exit::Done);
     }
     if arguments.knobs.iter().any(|name| name == "help" || name == "list") {
@@ -227,17 +228,21 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
     }
     let mut workload = workload(&arguments.workload)?;
     if let Some(context) = arguments.context {
-        let turn = workload.depth + workload.prompt_tokens + workload.generate_tokens;
-        if context < turn || context > 1 << 24 {
+        let least = workload.limits.min_context.unwrap_or_default();
+        let turn = workload.longest_turn().max(least.into());
+        if u64::from(context) < turn || context > 1 << 24 {
             return Err(Stop::usage(format!(
-                "a context of {context} tokens does not hold a turn of `{}`, which is {turn}",
+                "a context of {context} tokens is less than `{}` needs, which is {turn}",
                 workload.name
             ))
             .hint("name a larger one, at most 16777216, or another --workload"));
         }
         workload.context = context;
     }
-    let knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
+    let mut knobs = wanted::wanted(&arguments.knobs, &arguments.fix, &arguments.grid)?;
+    if arguments.knobs.is_empty() {
+        knobs.turn(wanted::needed(&workload));
+    }
     if arguments.full && arguments.strategy != Typed::Grid {
         return Err(Stop::usage("--full records a grid, so it needs --strategy grid"));
     }
@@ -328,6 +333,7 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
         return Err(Stop::usage(format!("cannot continue {}: {changed}", folder.display()))
             .hint("begin a new sweep: its results could not be compared with these"));
     }
+    place.here = plan::within(place.here, &plan.workload.limits);
     sweep(arguments, &mut place, &plan, run, earlier.trials, printer)
 }
 
@@ -352,6 +358,7 @@ fn planned(
         variants(place.engine.as_mut(), &place.machine, &types, printer).map_err(engine_failed)?;
     plan::check_variants(&variants)
         .map_err(|error| Stop::from_error(Exit::NothingMeasured, &error))?;
+    place.here = plan::within(place.here, &resolved.workload.limits);
     let (card, room) = (place.card.clone(), place.room.clone());
     let servers = place.terrain.servers.clone();
     let fixed = resolved.knobs.settled(&place.terrain, place.here.physical_cores)?;

@@ -137,6 +137,7 @@ impl Bench<'_> {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
         };
         let run = self.engine.run(&job, DEADLINE)?;

@@ -187,6 +187,7 @@ mod tests {
             generate_tokens: 256,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         }
     }
 

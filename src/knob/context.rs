@@ -33,6 +33,10 @@ impl Knob for ContextKnob {
     }
 
     fn offer(&self, ground: &Ground<'_>) -> Offer {
+        if ground.throughput {
+            let reason = "the context follows the number of sequences, a share for each";
+            return Offer::nothing(self, ground, reason);
+        }
         let own = ground.baseline.context.context;
         let most = match ground.model.trained_context {
             0 => u32::MAX,

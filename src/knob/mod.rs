@@ -52,7 +52,7 @@ use crate::model::{Level, ModelCard, Rejected, Scope};
 pub use context::ContextKnob;
 pub use isa_variant::IsaVariantKnob;
 pub use placement::PlacementKnob;
-pub use space::{Space, apply, at_least_as_large, canonical, changed, plain, space};
+pub use space::{Space, apply, at_least_as_large, canonical, changed, plain, put, space};
 pub use terrain::Terrain;
 pub use threads::ThreadsKnob;
 
@@ -190,6 +190,8 @@ pub struct Ground<'a> {
     pub threading: Threading,
     /// How the machine is made.
     pub terrain: &'a Terrain,
+    /// Whether tokens per second of all sequences count, not the time of one turn.
+    pub throughput: bool,
 }
 
 /// The levels of a knob and those left out.
@@ -369,6 +371,7 @@ pub(crate) mod tests {
             model: &CARD,
             threading: Threading::Ggml,
             terrain: &TERRAIN,
+            throughput: false,
         }
     }
 

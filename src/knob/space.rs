@@ -6,7 +6,7 @@ use autotune_engine::api::{
     Toggle,
 };
 
-use super::{ALL, Ground, Knob, named};
+use super::{ALL, Ground, Knob, WrongLevel, named};
 use crate::model::{Axis, Level, Rejected};
 
 /// The axes of a search and what was left out of it.
@@ -75,12 +75,25 @@ pub fn changed(from: &Setting, to: &Setting) -> Vec<(&'static dyn Knob, Level, L
     levels.filter(|(_, from, to)| from != to).collect()
 }
 
+/// Puts a level of a knob into a setting. With another number of sequences each keeps its share of
+/// the context, so that whatever fitted into one still does.
+pub fn put(knob: &dyn Knob, setting: &mut Setting, level: &Level) -> Result<(), WrongLevel> {
+    let before = setting.context.sequences.max(1);
+    knob.write(setting, level)?;
+    let context = &mut setting.context;
+    if context.sequences != before {
+        let share = context.context / before;
+        context.context = share.saturating_mul(context.sequences);
+    }
+    Ok(())
+}
+
 /// The setting with an axis at one of its levels, in canonical form; `None` for a knob or a level
 /// that this program does not know.
 #[must_use]
 pub fn apply(axis: &Axis, setting: &Setting, level: &Level) -> Option<Setting> {
     let mut setting = setting.clone();
-    named(&axis.knob).ok()?.write(&mut setting, level).ok()?;
+    put(named(&axis.knob).ok()?, &mut setting, level).ok()?;
     Some(canonical(setting))
 }
 
@@ -93,11 +106,13 @@ pub fn at_least_as_large(setting: &Setting, small: &Setting) -> bool {
         && {
             // All that is not a size must be the same.
             let (context, batch, ubatch) = (other.context, other.batch, other.ubatch);
-            ContextSetting { context, batch, ubatch, ..own.clone() } == *other
+            let sequences = other.sequences;
+            ContextSetting { context, batch, ubatch, sequences, ..own.clone() } == *other
         }
         && own.context >= other.context
         && own.batch >= other.batch
         && own.ubatch >= other.ubatch
+        && own.sequences >= other.sequences
 }
 
 /// Whether the V cache is of a type that only flash attention can read.
@@ -132,6 +147,22 @@ mod tests {
         let mut large = setting();
         large.context.ubatch = 4096;
         assert_eq!(canonical(large).context.batch, 4096);
+    }
+
+    #[test]
+    fn more_sequences_bring_their_share_of_the_context() {
+        let axis = |levels: &[u32]| Axis {
+            knob: "sequences".into(),
+            scope: crate::model::Scope::Context,
+            levels: levels.iter().copied().map(Level::Count).collect(),
+        };
+        let baseline = setting();
+        let eight = apply(&axis(&[1, 8]), &baseline, &Level::Count(8)).unwrap();
+        assert_eq!((eight.context.sequences, eight.context.context), (8, 8 * 4096));
+        assert!(at_least_as_large(&eight, &baseline) && !at_least_as_large(&baseline, &eight));
+        let again = apply(&axis(&[1, 8]), &eight, &Level::Count(8)).unwrap();
+        assert_eq!(again, eight);
+        assert_eq!(apply(&axis(&[1, 8]), &eight, &Level::Count(1)), Some(baseline));
     }
 
     proptest! {

@@ -64,7 +64,10 @@ impl Expectation {
         let slower = ratio(own.threads, base.threads)
             .max(ratio(own.threads_batch, base.threads_batch))
             .max(1.0);
-        let expected = self.visit.mul_f64(slower) + self.transition;
+        // More sequences are more tokens, which at worst take as long one after the other.
+        let sequences = |setting: &Setting| setting.context.sequences;
+        let more = ratio(sequences(baseline), sequences(setting)).max(1.0);
+        let expected = self.visit.mul_f64(slower * more) + self.transition;
         let patient = LEAST.max(expected.mul_f64(PATIENCE));
         // Whoever was let in is not thrown out before the time that was expected.
         left.map_or(patient, |left| patient.min(left.saturating_add(LEAST.max(expected))))
@@ -75,7 +78,8 @@ impl Expectation {
 fn scaled_visit(plan: &Plan, calibration: &Calibration) -> Duration {
     let slice = &plan.protocol.slice;
     let seconds = |tokens: u32, rate: Option<f64>| {
-        rate.filter(|rate| *rate > 0.0).map_or(0.0, |rate| f64::from(tokens) / rate)
+        let tokens = f64::from(tokens) * f64::from(slice.sequences());
+        rate.filter(|rate| *rate > 0.0).map_or(0.0, |rate| tokens / rate)
     };
     let prompt = 2 * slice.prompt_tokens + slice.depth;
     let total = seconds(prompt, calibration.prefill_tok_per_s)
@@ -105,6 +109,10 @@ mod tests {
         assert_eq!(deadline(16), Duration::from_secs(24));
         assert_eq!(deadline(32), Duration::from_secs(24));
         assert_eq!(deadline(1), Duration::from_secs(6 * (16 * 3 + 1)));
+        let mut crowded = threads(16);
+        crowded.context.sequences = 4;
+        let deadline = expectation.deadline(&crowded, &threads(16), None);
+        assert_eq!(deadline, Duration::from_secs(6 * (4 * 3 + 1)));
         let quick =
             Expectation { visit: Duration::from_millis(5), transition: Duration::from_millis(1) };
         assert_eq!(quick.deadline(&threads(16), &threads(16), None), LEAST);

@@ -118,8 +118,11 @@ fn foreseen(bench: &mut Bench<'_>, setting: &Setting, work: &Work) -> Option<(Re
     let mut short = setting.clone();
     let context = &mut short.context;
     let tokens = work.depth.saturating_add(work.prompt_tokens).saturating_add(work.generate_tokens);
-    context.context = tokens.next_multiple_of(PADDING).min(context.context).max(1);
-    context.ubatch = context.ubatch.min(work.prompt_tokens.max(work.depth).max(1));
+    // A share of the cache is a sequence's own, and padded as such.
+    let tokens = tokens.next_multiple_of(PADDING).saturating_mul(context.sequences.max(1));
+    context.context = tokens.min(context.context).max(1);
+    let prompts = work.prompt_tokens.max(work.depth).saturating_mul(work.sequences());
+    context.ubatch = context.ubatch.min(prompts.max(1));
     let short = bench.engine.forecast(bench.model, &short).ok()?;
     Some((whole.resident_after(&short), whole))
 }
@@ -152,18 +155,18 @@ pub fn calibrate(
 ) -> Result<Calibration, Failure> {
     let (result, elapsed, _) = watched(bench, baseline, work, deadline);
     let run = result?;
-    let rate = |tokens: u32, nanoseconds: u64| {
-        let samples = f64::from(tokens) * run.samples.len() as f64;
+    let rate = |tokens: u64, nanoseconds: u64| {
+        let samples = tokens as f64 * run.samples.len() as f64;
         (tokens > 0 && nanoseconds > 0).then(|| samples / (nanoseconds as f64 / 1e9))
     };
     let transition = [run.transition.process_ns, run.transition.load_ns, run.transition.context_ns];
     Ok(Calibration {
         prefill_tok_per_s: rate(
-            work.prompt_tokens,
+            work.all_prompt_tokens(),
             run.samples.iter().map(|sample| sample.prefill_ns).sum(),
         ),
         decode_tok_per_s: rate(
-            work.generate_tokens,
+            work.all_generated_tokens(),
             run.samples.iter().map(|sample| sample.decode_ns).sum(),
         ),
         transition_ms: transition.into_iter().flatten().sum::<u64>() / 1_000_000,

@@ -58,6 +58,7 @@ mod tests {
             warmup: true,
             delay_ms: 0,
             seed: 1,
+            parallel: 1,
         }
     }
 

@@ -10,6 +10,7 @@ mod cpu_list;
 mod device_use;
 mod diagnosis;
 mod findings;
+mod goal;
 mod machine;
 mod map;
 mod plan;
@@ -26,6 +27,7 @@ pub use findings::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
     FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Verdict,
 };
+pub use goal::Figure;
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
@@ -37,4 +39,4 @@ pub use plan::{
     Axis, Calibration, Level, Plan, Prior, PriorPoint, Protocol, Rejected, Scope, Strategy,
 };
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
-pub use workload::Workload;
+pub use workload::{Bounds, Objective, Request, Workload};

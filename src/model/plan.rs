@@ -3,7 +3,7 @@
 use autotune_engine::api::{Identity, Setting, VariantReport, Work};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelCard, Workload};
+use super::{ModelCard, Objective, Workload};
 
 /// Everything a sweep decided before its first trial. Together with the journal it determines
 /// what is run next, so a stopped sweep continues as if nothing had happened.
@@ -45,6 +45,17 @@ pub struct Plan {
 impl Plan {
     /// Version of the document.
     pub const SCHEMA: &'static str = "autotune.plan/1";
+
+    /// The work of a visit to a setting. Where throughput is what counts, a setting's own number
+    /// of sequences runs at once; else the workload's.
+    #[must_use]
+    pub fn work(&self, setting: &Setting) -> Work {
+        let slice = self.protocol.slice.clone();
+        match self.workload.objective {
+            Objective::Throughput => Work { parallel: setting.context.sequences, ..slice },
+            Objective::TurnTime | Objective::Energy | Objective::Ttft => slice,
+        }
+    }
 }
 
 /// One knob and the levels it may take.

@@ -43,23 +43,23 @@ impl Trial {
     /// Version of the line.
     pub const SCHEMA: &'static str = "autotune.trial/1";
 
-    /// Seconds per prompt token, over all repetitions; `None` where no prompt was timed.
+    /// Seconds per prompt token of all sequences, over all repetitions; `None` where no prompt was timed.
     #[must_use]
     pub fn prefill_seconds_per_token(&self) -> Option<f64> {
-        self.seconds_per_token(self.work.prompt_tokens, |sample| sample.prefill_ns)
+        self.seconds_per_token(self.work.all_prompt_tokens(), |sample| sample.prefill_ns)
     }
 
-    /// Seconds per generated token, over all repetitions; `None` where none was timed.
+    /// Seconds per generated token of all sequences, over all repetitions; `None` where none was timed.
     #[must_use]
     pub fn decode_seconds_per_token(&self) -> Option<f64> {
-        self.seconds_per_token(self.work.generate_tokens, |sample| sample.decode_ns)
+        self.seconds_per_token(self.work.all_generated_tokens(), |sample| sample.decode_ns)
     }
 
     /// Total time over all repetitions by total tokens.
-    fn seconds_per_token(&self, tokens: u32, elapsed_ns: impl Fn(&Sample) -> u64) -> Option<f64> {
+    fn seconds_per_token(&self, tokens: u64, elapsed_ns: impl Fn(&Sample) -> u64) -> Option<f64> {
         let samples = self.outcome.samples();
         let total_ns: f64 = samples.iter().map(|sample| elapsed_ns(sample) as f64).sum();
-        let tokens = f64::from(tokens) * samples.len() as f64;
+        let tokens = tokens as f64 * samples.len() as f64;
         (tokens > 0.0 && total_ns > 0.0).then(|| total_ns / 1e9 / tokens)
     }
 }

@@ -23,6 +23,7 @@ pub fn baseline(
     let mut notes: Vec<String> =
         variant.map(|usable| passed_over(variants, usable)).unwrap_or_default();
     let threads = here.physical_cores.max(1);
+    let sequences = workload.sequences();
     if threads > here.usable_threads {
         notes.push(format!(
             "llama-server would start {threads} threads, one per physical core, although this \
@@ -40,7 +41,11 @@ pub fn baseline(
             repack: Toggle::On,
             ..LoadSetting::default()
         },
-        context: ContextSetting { context: workload.context, ..ContextSetting::default() },
+        context: ContextSetting {
+            context: workload.context.saturating_mul(sequences),
+            sequences,
+            ..ContextSetting::default()
+        },
         threads: ThreadSetting::of(threads),
     };
     if let Some(layers) = here.gpu_layers {

@@ -20,7 +20,7 @@ use autotune_engine::api::{Bytes, GpuLayers, Identity, Setting, VariantReport};
 use thiserror::Error;
 
 use crate::knob::{Ground, Knob, Terrain};
-use crate::model::{Calibration, Level, ModelCard, Plan, Prior, Workload};
+use crate::model::{Calibration, Level, ModelCard, Objective, Plan, Prior, Workload};
 
 pub use baseline::baseline;
 pub use devices::{is_remote, is_software, most_layers, shares_memory, taken};
@@ -36,7 +36,7 @@ pub use protocol::{Limits, visit_seconds};
 pub use roofline::Roof;
 pub use slice::{Rates, Targets, first_look};
 pub use thumb::{advice, class};
-pub use wishes::fixed;
+pub use wishes::{fixed, within};
 
 /// What a plan depends on of the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -172,6 +172,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
             model: wish.model,
             threading: wish.engine.threading,
             terrain: &wish.terrain,
+            throughput: wish.workload.objective == Objective::Throughput,
         },
     );
     Plan {

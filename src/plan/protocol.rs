@@ -130,8 +130,10 @@ fn expected_visits(
 #[must_use]
 pub fn visit_seconds(slice: &Work, rates: Rates, calibration: Option<Calibration>) -> f64 {
     let transition = calibration.map_or(0.0, |it| it.transition_ms as f64 / 1000.0);
+    let sequences = f64::from(slice.sequences());
     let prompt = f64::from(2 * slice.prompt_tokens + slice.depth) / rates.prefill.max(1e-6);
     let generation = f64::from(slice.generate_tokens + 1) / rates.decode.max(1e-6);
+    let (prompt, generation) = (prompt * sequences, generation * sequences);
     // A load is needed for a tenth of the visits at most, a context for about half of them.
     prompt + generation + 0.1 * transition
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use autotune_engine::api::Work;
 
-use crate::model::{Calibration, ModelCard, Workload};
+use crate::model::{Calibration, ModelCard, Objective, Workload};
 
 /// Prompt tokens of a visit at most: beyond the largest physical batch more tokens teach nothing.
 const MOST_PROMPT: u32 = 2048;
@@ -20,15 +20,18 @@ const LEAST_GENERATED: u32 = 8;
 const LEAST_PROMPT: u32 = 32;
 /// Filling the KV cache may take so many times what the prompt takes.
 const FILL_SHARE: f64 = 2.0;
+/// Where the number of sequences is turned, a visit is sized for so many: between the one that
+/// takes least and the many that take most.
+const SEQUENCES_IN_MIND: u32 = 8;
 /// Seed of the random tokens: always the same, so that an earlier sweep's trials can be reused.
 const TOKEN_SEED: u64 = 1;
 
 /// Speeds that a plan is sized with, in tokens per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Of prompts.
+    /// Of the prompts of all sequences.
     pub prefill: f64,
-    /// Of generation.
+    /// Of generation, of all sequences.
     pub decode: f64,
 }
 
@@ -77,12 +80,17 @@ impl Targets {
 /// powers of two unless the workload itself is shorter.
 #[must_use]
 pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work {
+    let sequences = workload.sequences();
+    let sized_for = match workload.objective {
+        Objective::Throughput => f64::from(sequences.max(SEQUENCES_IN_MIND)),
+        _ => f64::from(sequences),
+    };
     let fitting = |rate: f64, seconds: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let tokens = (rate * seconds).clamp(1.0, 1e9) as u32;
+        let tokens = (rate * seconds / sized_for).clamp(1.0, 1e9) as u32;
         1_u32 << tokens.ilog2()
     };
-    let whole_s = f64::from(workload.prompt_tokens) / rates.prefill.max(1e-9);
+    let whole_s = f64::from(workload.prompt_tokens) * sized_for / rates.prefill.max(1e-9);
     let prompt_tokens = match workload.prompt_tokens.min(MOST_PROMPT) {
         wanted if whole_s <= targets.prefill_s * WHOLE_PROMPT => wanted,
         wanted => {
@@ -105,6 +113,7 @@ pub(super) fn slice(workload: &Workload, rates: Rates, targets: Targets) -> Work
         warmup: true,
         delay_ms: 0,
         seed: TOKEN_SEED,
+        parallel: sequences,
     }
 }
 
@@ -119,6 +128,7 @@ pub fn first_look(workload: &Workload) -> Work {
         warmup: true,
         delay_ms: 0,
         seed: TOKEN_SEED,
+        parallel: workload.sequences(),
     }
 }
 
@@ -149,6 +159,17 @@ mod tests {
         question.generate_tokens = 1;
         let work = slice(&question, Rates { prefill: 99.0, decode: 99.0 }, Targets::under(None));
         assert_eq!(work.generate_tokens, 8);
+    }
+
+    #[test]
+    fn visits_of_many_sequences_are_as_long_as_those_of_one() {
+        let mut batch = chat();
+        (batch.parallel, batch.objective) = (4, Objective::Throughput);
+        let work = slice(&batch, Rates { prefill: 400.0, decode: 160.0 }, Targets::under(None));
+        assert_eq!((work.prompt_tokens, work.generate_tokens, work.parallel), (64, 16, 4));
+        batch.objective = Objective::TurnTime;
+        let work = slice(&batch, Rates { prefill: 400.0, decode: 160.0 }, Targets::under(None));
+        assert_eq!((work.prompt_tokens, work.generate_tokens, work.parallel), (128, 32, 4));
     }
 
     proptest! {

@@ -2,9 +2,9 @@
 
 use autotune_engine::api::Setting;
 
-use super::Wish;
-use crate::knob::{Ground, Knob, Space, canonical, space};
-use crate::model::{Axis, Level, Rejected};
+use super::{Here, Wish};
+use crate::knob::{Ground, Knob, Space, canonical, put, space};
+use crate::model::{Axis, Bounds, Level, Objective, Rejected};
 
 /// A setting with knobs at the levels that they are to keep.
 ///
@@ -12,11 +12,46 @@ use crate::model::{Axis, Level, Rejected};
 /// nobody would run is no control. What the search gains is then its own.
 #[must_use]
 pub fn fixed(mut setting: Setting, levels: &[(&'static dyn Knob, Level)]) -> Setting {
-    for (knob, level) in levels {
+    // A context that was asked for is the whole one, however many sequences share it.
+    let context = |knob: &dyn Knob| knob.name() == "context";
+    let (last, first): (Vec<_>, Vec<_>) = levels.iter().partition(|(knob, _)| context(*knob));
+    for (knob, level) in first.into_iter().chain(last) {
         // Levels are checked where they are typed; one that does not fit changes nothing.
-        let _ = knob.write(&mut setting, level);
+        let _ = put(*knob, &mut setting, level);
     }
     canonical(setting)
+}
+
+/// A machine with no more memory than a workload may have.
+#[must_use]
+pub fn within(mut here: Here, limits: &Bounds) -> Here {
+    if let Some(limit) = limits.memory {
+        here.available_memory = Some(here.available_memory.map_or(limit, |had| had.min(limit)));
+    }
+    here
+}
+
+/// What of the workload is asked for, but cannot be had by measuring time.
+fn unmeasured(wish: &Wish<'_>) -> Vec<String> {
+    let workload = &wish.workload;
+    let mut notes = Vec::new();
+    if workload.objective == Objective::Energy {
+        notes.push(format!(
+            "`{}` asks for little energy, but no counter of energy is read during a visit: the \
+             time of a turn stands for it, which is not the same where a faster setting draws \
+             more power",
+            workload.name
+        ));
+    }
+    let changing = wish.knobs.iter().any(|knob| knob.changes_output());
+    if workload.limits.max_kl_divergence.is_some() && changing {
+        notes.push(
+            "the limit on the divergence of answers is not checked by a sweep, although a knob \
+             that may change answers is turned"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 /// What the plan says of it, one sentence each.
@@ -29,7 +64,7 @@ pub(super) fn notes(wish: &Wish<'_>) -> Vec<String> {
     let output = turned.map(|knob| {
         format!("`{}` was asked for: answers of the model may change with it", knob.name())
     });
-    fixed.chain(output).collect()
+    fixed.chain(output).chain(unmeasured(wish)).collect()
 }
 
 /// The space of the knobs that are left to turn, with the levels that were asked for.
@@ -70,7 +105,9 @@ pub(super) fn asked(wish: &Wish<'_>, ground: &Ground<'_>) -> Space {
 #[cfg(test)]
 mod tests {
     use super::super::plan;
-    use super::super::tests::{card, wish};
+    use autotune_engine::api::Bytes;
+
+    use super::super::tests::{card, here, wish};
     use super::*;
     use crate::knob::named;
 
@@ -99,5 +136,24 @@ mod tests {
         let ubatch = plan.axes.iter().find(|axis| axis.knob == "ubatch").unwrap();
         assert_eq!(ubatch.levels, [512, 32].map(Level::Count));
         assert!(plan.baseline_notes.iter().any(|note| note.contains("answers of the model")));
+    }
+
+    #[test]
+    fn a_workload_bounds_the_memory_and_tells_what_is_not_measured() {
+        let limits = Bounds { memory: Some(Bytes(1 << 30)), ..Bounds::default() };
+        assert_eq!(within(here(), &limits).available_memory, Some(Bytes(1 << 30)));
+        assert_eq!(within(here(), &Bounds::default()), here());
+        let unknown = Here { available_memory: None, ..here() };
+        assert_eq!(within(unknown, &limits).available_memory, Some(Bytes(1 << 30)));
+
+        let card = card();
+        let mut wish = wish(&card);
+        assert!(notes(&wish).is_empty());
+        wish.workload.objective = Objective::Energy;
+        wish.workload.limits.max_kl_divergence = Some(0.01);
+        assert_eq!(notes(&wish).len(), 1, "no knob here changes answers");
+        wish.knobs.push(named("type_k").unwrap());
+        let notes = notes(&wish).join("; ");
+        assert!(notes.contains("no counter of energy") && notes.contains("divergence"), "{notes}");
     }
 }

@@ -76,6 +76,7 @@ pub(super) fn plan() -> Plan {
             generate_tokens: 256,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: Identity {
             name: "llama.cpp".into(),
@@ -181,6 +182,7 @@ fn work() -> Work {
         warmup: true,
         delay_ms: 0,
         seed: 7,
+        parallel: 1,
     }
 }
 

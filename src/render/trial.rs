@@ -28,12 +28,12 @@ pub(super) fn row(trial: &Trial, plan: &Plan) -> TrialView {
 /// Tokens per second over all repetitions of a trial.
 pub(super) fn rate(trial: &Trial, phase: Phase) -> Option<f64> {
     let samples = trial.outcome.samples();
-    let (tokens, time): (u32, fn(&Sample) -> u64) = match phase {
-        Phase::Prefill => (trial.work.prompt_tokens, |sample| sample.prefill_ns),
-        Phase::Decode => (trial.work.generate_tokens, |sample| sample.decode_ns),
+    let (tokens, time): (u64, fn(&Sample) -> u64) = match phase {
+        Phase::Prefill => (trial.work.all_prompt_tokens(), |sample| sample.prefill_ns),
+        Phase::Decode => (trial.work.all_generated_tokens(), |sample| sample.decode_ns),
     };
     let elapsed = samples.iter().map(time).fold(0_u64, u64::saturating_add);
-    let tokens = u64::from(tokens).saturating_mul(samples.len() as u64);
+    let tokens = tokens.saturating_mul(samples.len() as u64);
     (tokens > 0 && elapsed > 0).then(|| Tokens(tokens).per(Duration::from_nanos(elapsed)).0)
 }
 

@@ -107,7 +107,7 @@ pub(super) fn curve(ledger: &Ledger<'_>, best: &Setting, visit_ms: f64) -> Optio
                 return Some(ask);
             }
         }
-        for work in depths(ledger, visit_ms) {
+        for work in depths(ledger, best, visit_ms) {
             let ask = Ask { work, ..Ask::of(plan, Purpose::Curve, block, best.clone()) };
             if ledger.wants(&ask) {
                 return Some(ask);
@@ -141,7 +141,7 @@ pub(super) fn around(plan: &Plan, best: &Setting) -> Vec<Setting> {
 }
 
 /// The work with the context filled to several depths, as far as that does not take too long.
-fn depths(ledger: &Ledger<'_>, visit_ms: f64) -> Vec<Work> {
+fn depths(ledger: &Ledger<'_>, best: &Setting, visit_ms: f64) -> Vec<Work> {
     let plan = ledger.plan;
     let slice = &plan.protocol.slice;
     let room = plan.baseline.context.context.saturating_sub(
@@ -161,7 +161,7 @@ fn depths(ledger: &Ledger<'_>, visit_ms: f64) -> Vec<Work> {
     };
     let depths: BTreeSet<u32> = DEPTHS.into_iter().map(depth).filter(fits).collect();
     let new = depths.into_iter().filter(|depth| *depth != slice.depth);
-    new.map(|depth| Work { depth, ..slice.clone() }).collect()
+    new.map(|depth| Work { depth, ..plan.work(best) }).collect()
 }
 
 /// The next visit of the audit: settings by chance beside the best, those that look good again.

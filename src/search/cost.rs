@@ -40,7 +40,7 @@ impl Cost {
                 }
             }
             // Soaks and curves over depth do other work.
-            if trial.work == plan.protocol.slice {
+            if trial.work == plan.work(&trial.asked) {
                 visits.push((trial.elapsed_ms as f64 - changing).max(0.0));
             }
         }

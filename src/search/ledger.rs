@@ -179,7 +179,7 @@ impl<'a> Ledger<'a> {
         let pace = self.baseline_pace()?;
         let [prefill, decode] = [pace.prefill, pace.decode].map(|it| it.map_or(0.0, f64::exp));
         let workload = &self.plan.workload;
-        let parts = [workload.turn_seconds(prefill, 0.0), workload.turn_seconds(0.0, decode)];
+        let parts = [workload.cost(prefill, 0.0), workload.cost(0.0, decode)];
         let whole = parts[0] + parts[1];
         (whole > 0.0).then(|| parts.map(|part| part / whole))
     }

@@ -64,7 +64,8 @@ pub struct Ask {
 impl Ask {
     /// A visit that does the plan's usual work.
     fn of(plan: &Plan, purpose: Purpose, block: u32, setting: Setting) -> Self {
-        Self { purpose, block, setting, work: plan.protocol.slice.clone(), fresh: false }
+        let work = plan.work(&setting);
+        Self { purpose, block, setting, work, fresh: false }
     }
 }
 
@@ -212,7 +213,7 @@ fn opened(ledger: &Ledger<'_>, ask: Ask, now: Now) -> Ask {
     let baseline = &ledger.plan.baseline;
     let begun =
         ledger.trials.iter().any(|trial| trial.session == now.session && trial.asked == *baseline);
-    if begun { ask } else { Ask { setting: baseline.clone(), ..ask } }
+    if begun { ask } else { Ask::of(ledger.plan, ask.purpose, ask.block, baseline.clone()) }
 }
 
 /// Whether an earlier sweep's answer may stand in for this visit. It may steer the search: the

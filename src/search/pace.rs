@@ -43,10 +43,10 @@ impl Pace {
         }
     }
 
-    /// Logarithm of the seconds that one turn of the workload takes at this pace.
+    /// Logarithm of what the workload wants little of, at this pace: the seconds of a turn, mostly.
     pub(super) fn turn(&self, workload: &Workload) -> f64 {
         let seconds = |pace: Option<f64>| pace.map_or(0.0, f64::exp);
-        workload.turn_seconds(seconds(self.prefill), seconds(self.decode)).ln()
+        workload.cost(seconds(self.prefill), seconds(self.decode)).ln()
     }
 }
 
@@ -84,6 +84,7 @@ mod tests {
             generate_tokens: 10,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         };
         // 100 tokens of 0.01 s and 10 of 0.1 s: each part is one second.
         let baseline = Pace { prefill: Some(0.01_f64.ln()), decode: Some(0.1_f64.ln()) };

@@ -52,6 +52,7 @@ pub(super) fn work() -> Work {
         warmup: true,
         delay_ms: 0,
         seed: 1,
+        parallel: 1,
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn plan() -> Plan {
             generate_tokens: 2,
             depth: 0,
             context: 4096,
+            ..Workload::default()
         },
         engine: identity(),
         variants: Vec::new(),

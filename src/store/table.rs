@@ -163,16 +163,16 @@ fn sample_fields(
     sample: Option<(usize, &Sample)>,
 ) -> [String; SAMPLE_COLUMNS.len()] {
     let Some((index, sample)) = sample else { return Default::default() };
-    let rate = |tokens: u32, elapsed_ns: u64| {
-        let rate = Tokens(tokens.into()).per(Duration::from_nanos(elapsed_ns));
+    let rate = |tokens: u64, elapsed_ns: u64| {
+        let rate = Tokens(tokens).per(Duration::from_nanos(elapsed_ns));
         if tokens > 0 && elapsed_ns > 0 { rate.0.to_string() } else { String::new() }
     };
     [
         index.to_string(),
         sample.prefill_ns.to_string(),
         sample.decode_ns.to_string(),
-        rate(trial.work.prompt_tokens, sample.prefill_ns),
-        rate(trial.work.generate_tokens, sample.decode_ns),
+        rate(trial.work.all_prompt_tokens(), sample.prefill_ns),
+        rate(trial.work.all_generated_tokens(), sample.decode_ns),
     ]
 }
 

@@ -179,12 +179,12 @@ impl Sweep<'_> {
         elapsed: Duration,
         cache: &mut CacheUse,
     ) -> Option<Trial> {
-        let work = &ask.work;
+        let work = ask.work.clone();
         if search::may_reuse(self.plan, ask)
             && let Some(earlier) = self.cache.as_mut()
         {
             cache.asked += 1;
-            if let Some(found) = earlier.get(&ask.setting, work) {
+            if let Some(found) = earlier.get(&ask.setting, &work) {
                 cache.hits += 1;
                 return Some(reused(found, ask, id, self.session));
             }
@@ -201,7 +201,7 @@ impl Sweep<'_> {
             block: ask.block,
             session: self.session,
             setting: ask.setting.clone(),
-            work: work.clone(),
+            work,
             started_at: (self.date)(),
         };
         if let Some(reason) = self.too_large(&ask.setting) {

@@ -76,6 +76,7 @@ impl Model {
                 warmup: false,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
         }
     }

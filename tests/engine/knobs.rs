@@ -144,3 +144,36 @@ fn a_setting_of_the_process_starts_another_one() {
     assert!(run.transition.process_ns.is_some());
     assert_eq!(run.effective.process.nice, 7);
 }
+
+#[test]
+fn sequences_at_once_are_decoded_together_and_alike() {
+    let mut bench = Bench::new();
+    let mut job = bench.job();
+    (job.setting.context.sequences, job.setting.context.context) = (4, 4 * 512);
+    (job.work.parallel, job.work.depth) = (4, 70);
+    let apart = bench.run(&job);
+    assert_eq!((apart.samples.len(), apart.answers.len()), (2, 2));
+    for sample in &apart.samples {
+        assert_eq!(sample.token_ns.len(), 5, "a step is one token of each sequence");
+        assert!(sample.prefill_ns > 0 && sample.decode_ns > 0);
+        // 4 prompts of 100 tokens take longer than a step of 4 tokens.
+        assert!(sample.token_ns.iter().sum::<u64>() <= sample.decode_ns);
+    }
+    assert_eq!(apart.effective.context.sequences, 4);
+    // One cache for all computes the same.
+    job.setting.context.kv_unified = Toggle::On;
+    let unified = bench.run(&job);
+    for (one, other) in apart.answers.iter().zip(&unified.answers) {
+        assert!((one.logit - other.logit).abs() <= 0.05 * one.scale, "{one:?} {other:?}");
+    }
+    // So does the room of more sequences than there are at work.
+    job.setting.context.kv_unified = Toggle::Off;
+    (job.setting.context.sequences, job.setting.context.context) = (8, 8 * 512);
+    let roomy = bench.run(&job);
+    assert!(
+        (roomy.answers[0].logit - apart.answers[0].logit).abs() <= 0.05 * apart.answers[0].scale
+    );
+    job.work.parallel = 9;
+    let refused = bench.engine.run(&job, PATIENCE).unwrap_err().to_string();
+    assert!(refused.contains("9 sequences at once in a context for 8"), "{refused}");
+}

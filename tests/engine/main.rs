@@ -68,6 +68,7 @@ impl Bench {
                 warmup: true,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
         }
     }

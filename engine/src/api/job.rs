@@ -22,11 +22,11 @@ pub struct Job {
 /// Tokens to process and how: the terms are llama-bench's, and so is the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Work {
-    /// Prompt tokens per repetition, processed in chunks of the batch size.
+    /// Prompt tokens per repetition and sequence, processed in chunks of the batch size.
     pub prompt_tokens: u32,
-    /// Generated tokens per repetition, one per step.
+    /// Generated tokens per repetition and sequence, one of each sequence per step.
     pub generate_tokens: u32,
-    /// Tokens already in the KV cache when the clock starts.
+    /// Tokens of each sequence already in the KV cache when the clock starts.
     pub depth: u32,
     /// Timed repetitions.
     pub repetitions: u32,
@@ -36,6 +36,33 @@ pub struct Work {
     pub delay_ms: u64,
     /// Seed of the random tokens.
     pub seed: u64,
+    /// Sequences at once, which the context must have room for.
+    #[serde(default = "one")]
+    pub parallel: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Work {
+    /// Sequences at once, at least one.
+    #[must_use]
+    pub fn sequences(&self) -> u32 {
+        self.parallel.max(1)
+    }
+
+    /// Prompt tokens per repetition, of all sequences.
+    #[must_use]
+    pub fn all_prompt_tokens(&self) -> u64 {
+        u64::from(self.prompt_tokens) * u64::from(self.sequences())
+    }
+
+    /// Generated tokens per repetition, of all sequences.
+    #[must_use]
+    pub fn all_generated_tokens(&self) -> u64 {
+        u64::from(self.generate_tokens) * u64::from(self.sequences())
+    }
 }
 
 /// What a finished job reports.
@@ -91,11 +118,11 @@ pub struct Answer {
 /// Times of one repetition, on the worker's monotonic clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The prompt, synchronised once at its end; 0 without a prompt.
+    /// The prompts of all sequences, synchronised once at its end; 0 without a prompt.
     pub prefill_ns: u64,
-    /// All generated tokens; 0 without generation.
+    /// All steps of generation; 0 without generation.
     pub decode_ns: u64,
-    /// Each generated token, synchronised after each: inter-token latencies.
+    /// Each step, a token of every sequence, synchronised after each: inter-token latencies.
     pub token_ns: Vec<u64>,
 }
 

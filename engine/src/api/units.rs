@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,38 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// An amount of memory as people write it: `32GB` (10⁹ bytes each), `512 MiB`, `1.5GiB`, `4096`.
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no amount of memory; write it like 32GB or 512MiB");
+        let plain = text.trim();
+        let end = plain.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+        let (number, unit) = plain.split_at(end.unwrap_or(plain.len()));
+        let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" | "k" => 1000,
+            "mb" | "m" => 1_000_000,
+            "gb" | "g" => 1_000_000_000,
+            "tb" | "t" => 1_000_000_000_000,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            "tib" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        let value: f64 = number.parse().map_err(|_| wrong())?;
+        let bytes = value * factor as f64;
+        if !(1.0..1e18).contains(&bytes) {
+            return Err(wrong());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 1e18")]
+        let bytes = bytes.round() as u64;
+        Ok(Self(bytes))
+    }
+}
+
 /// Three significant digits: `5.03`, `42.1`, `1234`.
 impl fmt::Display for TokenRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,6 +133,18 @@ mod tests {
             (105 << 20, "105 MiB"),
         ] {
             assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_as_people_write_them() {
+        for (text, bytes) in
+            [("32GB", 32_000_000_000), ("512 MiB", 512 << 20), ("1.5gib", 3 << 29), ("4096", 4096)]
+        {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)));
+        }
+        for wrong in ["", "GB", "-1GB", "1.2.3GB", "3 GBit", "0", "1e9", "99999999TB", "NaN"] {
+            assert!(wrong.parse::<Bytes>().is_err(), "{wrong}");
         }
     }
 }

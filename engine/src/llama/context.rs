@@ -27,6 +27,17 @@ unsafe extern "C" {
     ) -> i32;
 }
 
+/// One token of a batch that holds several sequences.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) token: sys::llama_token,
+    /// Tokens before it in its sequence.
+    pub(super) position: u32,
+    pub(super) sequence: u32,
+    /// Whether its logits are kept.
+    pub(super) answer: bool,
+}
+
 /// A context, freed when dropped; it keeps its model alive.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -142,6 +153,41 @@ impl Context {
         verdict::from_decode(code, &text(message.as_ptr()), log::since(mark))
     }
 
+    /// Processes tokens of several sequences in one call.
+    pub(super) fn decode_entries(&mut self, entries: &[Entry]) -> Result<(), Failure> {
+        assert!(
+            !entries.is_empty() && entries.len() <= self.batch(),
+            "callers cut sequences into batches"
+        );
+        let whole = |value: u32| i32::try_from(value).expect("positions are below 2^31");
+        let mut tokens: Vec<_> = entries.iter().map(|entry| entry.token).collect();
+        let mut positions: Vec<i32> = entries.iter().map(|it| whole(it.position)).collect();
+        let mut sequences: Vec<i32> = entries.iter().map(|it| whole(it.sequence)).collect();
+        let mut lists: Vec<*mut i32> = sequences.iter_mut().map(std::ptr::from_mut).collect();
+        let mut counts = vec![1_i32; entries.len()];
+        let mut answers: Vec<i8> = entries.iter().map(|entry| i8::from(entry.answer)).collect();
+        let batch = sys::llama_batch {
+            n_tokens: i32::try_from(entries.len()).expect("a batch is below 2^31"),
+            token: tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: positions.as_mut_ptr(),
+            n_seq_id: counts.as_mut_ptr(),
+            seq_id: lists.as_mut_ptr(),
+            logits: answers.as_mut_ptr().cast(),
+        };
+        let mark = log::mark();
+        let mut message: [c_char; 256] = [0; 256];
+        // SAFETY: every list has as many elements as the batch says, and all outlive the call;
+        // each inner list has the one element that its count says; the message is as long as said;
+        // exceptions are caught in the shim.
+        let code =
+            unsafe { autotune_decode(self.as_ptr(), batch, message.as_mut_ptr(), message.len()) };
+        if code == 0 {
+            return Ok(());
+        }
+        verdict::from_decode(code, &text(message.as_ptr()), log::since(mark))
+    }
+
     /// Waits until everything asked for is computed.
     pub(super) fn synchronize(&mut self) -> Result<(), Failure> {
         let mut message: [c_char; 256] = [0; 256];
@@ -151,10 +197,10 @@ impl Context {
         verdict::from_decode(code, &text(message.as_ptr()), Vec::new())
     }
 
-    /// The logits of the last token.
-    pub(super) fn logits(&mut self) -> Option<&[f32]> {
-        // SAFETY: the context is alive; null says that the last call kept none.
-        let logits = unsafe { sys::llama_get_logits_ith(self.as_ptr(), -1) };
+    /// The logits of a token of the last call by its place there; -1 for the last that has some.
+    pub(super) fn logits(&mut self, place: i32) -> Option<&[f32]> {
+        // SAFETY: the context is alive; null says that the last call kept none of that token.
+        let logits = unsafe { sys::llama_get_logits_ith(self.as_ptr(), place) };
         if logits.is_null() {
             return None;
         }
@@ -163,13 +209,15 @@ impl Context {
         Some(unsafe { std::slice::from_raw_parts(logits, self.model.vocabulary()) })
     }
 
-    /// A copy of everything remembered of the tokens so far.
-    pub(super) fn save(&mut self) -> Result<Vec<u8>, Failure> {
+    /// A copy of everything remembered of the tokens of a sequence so far.
+    pub(super) fn save(&mut self, sequence: i32) -> Result<Vec<u8>, Failure> {
         // SAFETY: the context is alive; the buffer is as long as said.
         unsafe {
-            let mut state = vec![0; sys::llama_state_seq_get_size(self.as_ptr(), 0)];
+            let (context, size) =
+                (self.as_ptr(), sys::llama_state_seq_get_size(self.as_ptr(), sequence));
+            let mut state = vec![0; size];
             let written =
-                sys::llama_state_seq_get_data(self.as_ptr(), state.as_mut_ptr(), state.len(), 0);
+                sys::llama_state_seq_get_data(context, state.as_mut_ptr(), size, sequence);
             if written == 0 {
                 return Err(Failure::refused("the KV cache cannot be saved"));
             }
@@ -179,10 +227,10 @@ impl Context {
     }
 
     /// Puts such a copy back.
-    pub(super) fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
+    pub(super) fn restore(&mut self, sequence: i32, state: &[u8]) -> Result<(), Failure> {
+        let (bytes, size) = (state.as_ptr(), state.len());
         // SAFETY: as above; the bytes come from `save` on this very context.
-        let read =
-            unsafe { sys::llama_state_seq_set_data(self.as_ptr(), state.as_ptr(), state.len(), 0) };
+        let read = unsafe { sys::llama_state_seq_set_data(self.as_ptr(), bytes, size, sequence) };
         if read == 0 {
             return Err(Failure::refused("the saved KV cache does not fit"));
         }

@@ -31,6 +31,7 @@ mod score;
 mod self_test;
 mod stage;
 mod surroundings;
+mod together;
 mod verdict;
 mod weight_types;
 mod widen;

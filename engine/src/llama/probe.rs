@@ -37,7 +37,7 @@ pub fn probe(path: &Path, setting: &Setting, text: &str) -> Result<Probe, Failur
     context.decode(&mut tokens)?;
     context.synchronize()?;
     let logits = context
-        .logits()
+        .logits(-1)
         .ok_or_else(|| Failure::Invalid { reason: "the model gave no logits".into() })?
         .to_vec();
     context.rest();

@@ -2,8 +2,8 @@
 //! clamps (a physical batch above the logical one) pass, and are read back afterwards.
 
 use crate::api::{
-    Devices, Failure, FlashAttention, GpuLayers, Job, KvType, MOST_OVERRIDES, Setting, SplitMode,
-    Toggle,
+    ContextSetting, Devices, Failure, FlashAttention, GpuLayers, Job, KvType, MOST_OVERRIDES,
+    Setting, SplitMode, Toggle,
 };
 
 /// Threads that ggml can hold (`GGML_MAX_N_THREADS`).
@@ -64,8 +64,12 @@ fn objection(job: &Job) -> Option<String> {
     let (context, work) = (&job.setting.context, &job.work);
     let needed = [work.prompt_tokens, work.generate_tokens, work.depth].map(u64::from);
     let needed: u64 = needed.iter().sum();
+    if let Some(reason) = room_objection(context, work.parallel) {
+        return Some(reason);
+    }
     // Only a unified cache is not divided between the sequences.
-    let shares = if context.kv_unified == Toggle::On { 1 } else { context.sequences };
+    let unified = context.kv_unified == Toggle::On;
+    let shares = if unified { work.parallel } else { context.sequences };
     if needed > u64::from(context.context / shares) {
         let own = if shares == 1 { String::new() } else { format!(" in each of {shares} shares") };
         return Some(format!("a context of {} cannot hold {needed} tokens{own}", context.context));
@@ -74,6 +78,17 @@ fn objection(job: &Job) -> Option<String> {
         return Some("there is neither a prompt to process nor a token to generate".into());
     }
     (work.repetitions == 0).then(|| "repetitions must be at least 1".into())
+}
+
+/// Whether so many sequences have room in the cache and in a batch.
+fn room_objection(context: &ContextSetting, parallel: u32) -> Option<String> {
+    if parallel == 0 || parallel > context.sequences {
+        let room = context.sequences;
+        return Some(format!("{parallel} sequences at once in a context for {room}"));
+    }
+    let batch = context.batch.min(context.context);
+    (parallel > batch)
+        .then(|| format!("a batch of {batch} cannot hold a token of each of {parallel} sequences"))
 }
 
 /// What of the newer fields would be answered with an assertion, or silently with nothing.
@@ -109,7 +124,7 @@ fn layout_objection(setting: &Setting) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ContextSetting, LoadSetting, ProcessSetting, ThreadSetting, Work};
+    use crate::api::{LoadSetting, ProcessSetting, ThreadSetting, Work};
 
     fn job() -> Job {
         Job {
@@ -128,6 +143,7 @@ mod tests {
                 warmup: true,
                 delay_ms: 0,
                 seed: 1,
+                parallel: 1,
             },
         }
     }
@@ -143,7 +159,7 @@ mod tests {
     #[test]
     fn what_would_trip_an_assertion_is_named() {
         type Change = fn(&mut Job);
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 17] = [
             ("threads must", |job| job.setting.threads.threads = 0),
             ("threads-batch must", |job| job.setting.threads.threads_batch = 513),
             ("poll", |job| job.setting.threads.poll = 101),
@@ -153,6 +169,12 @@ mod tests {
             ("cannot hold", |job| job.work.depth = u32::MAX),
             ("sequences must", |job| job.setting.context.sequences = 0),
             ("in each of 2 shares", |job| job.setting.context.sequences = 2),
+            ("0 sequences at once", |job| job.work.parallel = 0),
+            ("2 sequences at once in a context for 1", |job| job.work.parallel = 2),
+            ("token of each of 20 sequences", |job| {
+                (job.setting.context.sequences, job.setting.context.batch) = (20, 16);
+                (job.setting.context.ubatch, job.work.parallel) = (16, 20);
+            }),
             ("nice", |job| job.setting.process.nice = 20),
             ("malloc arenas", |job| job.setting.process.malloc_arenas = 5000),
             ("experts of 512", |job| job.setting.load.cpu_experts = 513),

@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::Context;
 use super::stage::{self, Stage};
+use super::together;
 use crate::api::{Answer, Failure, Sample, Work};
 
 /// Runs all repetitions. The context's threads must be attached on this very thread.
@@ -27,30 +28,50 @@ pub(super) fn run(
     for repetition in 0..work.repetitions {
         let mut tokens = Tokens::new(context, work.seed, repetition);
         context.clear();
-        depth.fill(context, &mut tokens)?;
-        let sample = Sample {
-            prefill_ns: prompt(context, &mut tokens, work.prompt_tokens)?,
-            ..generate(context, &mut tokens, work.generate_tokens)?
-        };
-        answers.push(check_logits(context)?);
-        samples.push(sample);
+        depth.fill(context, &mut tokens, work.sequences())?;
+        samples.push(repeat(context, &mut tokens, work)?);
+        answers.push(check_logits(context, work)?);
     }
     Ok((samples, answers))
 }
 
-/// The whole prompt where there is one, and one token where some are to be generated.
+/// One timed repetition. One sequence takes llama-bench's own way.
+fn repeat(context: &mut Context, tokens: &mut Tokens, work: &Work) -> Result<Sample, Failure> {
+    let (prompt_tokens, generate_tokens) = (work.prompt_tokens, work.generate_tokens);
+    match work.sequences() {
+        1 => Ok(Sample {
+            prefill_ns: prompt(context, tokens, prompt_tokens)?,
+            ..generate(context, tokens, generate_tokens)?
+        }),
+        many => {
+            let from = work.depth.saturating_add(prompt_tokens);
+            Ok(Sample {
+                prefill_ns: together::prompts(context, tokens, many, work.depth, prompt_tokens)?,
+                ..together::generate(context, tokens, many, from, generate_tokens)?
+            })
+        }
+    }
+}
+
+/// The whole prompt of one sequence where there is one, and one token of each where some are to be
+/// generated.
 fn warm_up(context: &mut Context, work: &Work) -> Result<(), Failure> {
     let mut tokens = Tokens::new(context, work.seed, u32::MAX);
     context.clear();
     prompt(context, &mut tokens, work.prompt_tokens)?;
-    if work.generate_tokens > 0 {
-        generate(context, &mut tokens, 1)?;
+    match work.sequences() {
+        _ if work.generate_tokens == 0 => {}
+        1 => drop(generate(context, &mut tokens, 1)?),
+        many => {
+            context.clear();
+            together::generate(context, &mut tokens, many, 0, 1)?;
+        }
     }
     Ok(())
 }
 
 /// Random tokens, the same ones for every setting.
-struct Tokens {
+pub(super) struct Tokens {
     chance: Xoshiro256PlusPlus,
     vocabulary: sys::llama_token,
     beginning: Option<sys::llama_token>,
@@ -68,11 +89,11 @@ impl Tokens {
     }
 
     /// The token that begins a text, once, where the vocabulary has one; chance otherwise.
-    fn first(&mut self) -> sys::llama_token {
+    pub(super) fn first(&mut self) -> sys::llama_token {
         self.beginning.unwrap_or_else(|| self.next())
     }
 
-    fn next(&mut self) -> sys::llama_token {
+    pub(super) fn next(&mut self) -> sys::llama_token {
         self.chance.random_range(0..self.vocabulary)
     }
 }
@@ -117,36 +138,56 @@ fn generate(context: &mut Context, tokens: &mut Tokens, count: u32) -> Result<Sa
     Ok(Sample { prefill_ns: 0, decode_ns: before, token_ns })
 }
 
-/// Tokens that are there before the clock starts: computed once, then put back.
+/// Tokens of each sequence that are there before the clock starts: computed once, then put back.
 struct Depth {
     tokens: u32,
-    saved: Option<Vec<u8>>,
+    saved: Option<Vec<Vec<u8>>>,
 }
 
 impl Depth {
-    fn fill(&mut self, context: &mut Context, tokens: &mut Tokens) -> Result<(), Failure> {
-        match &self.saved {
-            _ if self.tokens == 0 => {}
-            Some(state) => context.restore(state)?,
-            None => {
-                prompt(context, tokens, self.tokens)?;
-                self.saved = Some(context.save()?);
-            }
+    fn fill(
+        &mut self,
+        context: &mut Context,
+        tokens: &mut Tokens,
+        sequences: u32,
+    ) -> Result<(), Failure> {
+        if self.tokens == 0 {
+            return Ok(());
         }
+        if let Some(states) = &self.saved {
+            let mut numbered = (0..).zip(states);
+            return numbered.try_for_each(|(sequence, state)| context.restore(sequence, state));
+        }
+        if sequences == 1 {
+            prompt(context, tokens, self.tokens)?;
+        } else {
+            together::prompts(context, tokens, sequences, 0, self.tokens)?;
+        }
+        let numbers = 0..i32::try_from(sequences).unwrap_or(i32::MAX);
+        self.saved =
+            Some(numbers.map(|sequence| context.save(sequence)).collect::<Result<_, _>>()?);
         Ok(())
     }
 }
 
-/// Speed of a wrong result is no speed.
-fn check_logits(context: &mut Context) -> Result<Answer, Failure> {
+/// Speed of a wrong result is no speed. After generation every sequence has logits.
+fn check_logits(context: &mut Context, work: &Work) -> Result<Answer, Failure> {
     let invalid = |reason: &str| Err(Failure::Invalid { reason: reason.to_owned() });
-    match context.logits() {
-        None => invalid("the last token has no logits"),
-        Some(logits) if logits.iter().any(|logit| logit.is_nan()) => {
-            invalid("there is a NaN among the logits")
+    let others = match work.sequences() {
+        many if work.generate_tokens > 0 => i32::try_from(many).unwrap_or(i32::MAX) - 1,
+        _ => 0,
+    };
+    for place in (0..others).chain([-1]) {
+        match context.logits(place) {
+            None => return invalid("the last token has no logits"),
+            Some(logits) if logits.iter().any(|logit| logit.is_nan()) => {
+                return invalid("there is a NaN among the logits");
+            }
+            Some(logits) if place == -1 => return Ok(answer(logits)),
+            Some(_) => {}
         }
-        Some(logits) => Ok(answer(logits)),
     }
+    invalid("the last token has no logits")
 }
 
 /// The likeliest token of logits among which there is no NaN.
@@ -165,7 +206,7 @@ fn answer(logits: &[f32]) -> Answer {
     best
 }
 
-fn nanoseconds(since: Instant) -> u64 {
+pub(super) fn nanoseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -61,18 +61,19 @@ impl<'a> Pace<'a> {
         })
     }
 
-    /// Seconds for a generated token with none before it, and for each token before it: the slower
-    /// of reading the weights and computing, plus reading the KV cache, plus waiting.
-    pub(super) fn token(&self) -> (f64, f64) {
+    /// Seconds for a generated token of each sequence with none before it, and for each token
+    /// before it: the slower of reading the weights once and computing, plus reading the KV cache
+    /// of each, plus waiting.
+    pub(super) fn token(&self, sequences: f64) -> (f64, f64) {
         let (model, team, split) = (&self.world.model, &self.decode, &self.split);
         let speed = self.flash(self.world.flash_attention.decode_speed);
         let read = model.bytes_per_token as f64 / team.bandwidth;
-        let operations = 2.0 * model.parameters as f64;
+        let operations = 2.0 * model.parameters as f64 * sequences;
         let compute = operations / (team.flops * self.variant.decode_speed * self.repack.1);
         let attention = self.operations() / team.flops;
         let cache = (self.cache_bytes / team.bandwidth).max(attention) / self.cache_speed;
         let mut first = read.max(compute) * split.active / speed + team.waiting_s * split.active;
-        let mut each = cache * split.cache / speed;
+        let mut each = cache * split.cache * sequences / speed;
         first *= team.stretch;
         each *= team.stretch;
         if let Some(gpu) = self.card {
@@ -80,7 +81,7 @@ impl<'a> Pace<'a> {
             first += bytes / gpu.bandwidth_bytes_per_s / speed
                 + gpu.launch_s * f64::from(split.device_layers)
                 + self.handing_over(gpu, 1.0);
-            each += self.cache_bytes * (1.0 - split.cache)
+            each += sequences * self.cache_bytes * (1.0 - split.cache)
                 / (gpu.bandwidth_bytes_per_s * speed * self.cache_speed);
         }
         (first, each)

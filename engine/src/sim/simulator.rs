@@ -355,6 +355,7 @@ mod tests {
                 warmup: true,
                 delay_ms: 0,
                 seed: 0,
+                parallel: 1,
             },
         }
     }

@@ -40,6 +40,7 @@ fn work(prompt_tokens: u32, generate_tokens: u32, depth: u32) -> Work {
         warmup: false,
         delay_ms: 0,
         seed: 0,
+        parallel: 1,
     }
 }
 

@@ -74,7 +74,10 @@ impl World {
         }
         let needed = [work.depth, work.prompt_tokens, work.generate_tokens];
         let needed: u64 = needed.into_iter().map(u64::from).sum();
-        if needed > u64::from(effective.context.context) {
+        if work.parallel == 0 || work.parallel > effective.context.sequences {
+            return Err(Failure::refused("there is no room for so many sequences"));
+        }
+        if needed * u64::from(work.parallel) > u64::from(effective.context.context) {
             let context = effective.context.context;
             return Err(Failure::refused(format!(
                 "a context of {context} tokens cannot hold {needed}"
@@ -85,13 +88,14 @@ impl World {
             return Err(rule.failure());
         }
         let pace = Pace::new(self, &effective, variant)?;
-        let (first, each) = pace.token();
+        let (first, each) = pace.token(f64::from(work.parallel.max(1)));
         let before = work.depth + work.prompt_tokens;
         let token_s = (0..work.generate_tokens)
             .map(|index| first + each * f64::from(before + index))
             .collect();
         let fill_s = pace.prompt(work.depth, 0);
-        let prefill_s = pace.prompt(work.prompt_tokens, work.depth);
+        let prefill_s =
+            pace.prompt(work.prompt_tokens, work.depth) * f64::from(work.parallel.max(1));
         Ok(Truth { effective, fill_s, prefill_s, token_s })
     }
 
@@ -197,6 +201,7 @@ mod tests {
             warmup: false,
             delay_ms: 0,
             seed: 0,
+            parallel: 1,
         }
     }
 

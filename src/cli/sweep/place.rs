@@ -11,7 +11,7 @@ use crate::cli::{Exit, Printer, Stop, interrupt, model, peaks, simulated};
 use crate::detect::{self, CardWatch};
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{CardUse, Machine, ModelCard, Provenance, Room};
+use crate::model::{CardUse, Machine, ModelCard, Room};
 use crate::plan::{self, Here};
 
 /// Everything that is outside of a sweep.

@@ -5,31 +5,14 @@ use std::path::Path;
 
 use autotune_engine::api::{Setting, TokenRate};
 
+use super::workloads;
 use crate::cli::global::one_line;
 use crate::export;
 use crate::knob::{self, Tool};
-use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
-use crate::plan::built_in;
+use crate::model::{Candidate, Figure, Findings, Outcome, Plan, Trial, Verdict};
 use crate::render::space;
 use crate::search;
 use crate::stats::{Change, Estimate, Separation};
-
-/// The workloads that ship with the program.
-pub(super) fn workloads() -> String {
-    let mut text = String::new();
-    for workload in built_in() {
-        let _ = writeln!(
-            text,
-            "{:12} {} ({} + {} tokens, context {})",
-            workload.name,
-            workload.description,
-            workload.prompt_tokens,
-            workload.generate_tokens,
-            workload.context
-        );
-    }
-    text
-}
 
 /// A plan for people.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -37,12 +20,10 @@ pub(super) fn plan(plan: &Plan) -> String {
     let (workload, protocol) = (&plan.workload, &plan.protocol);
     let _ = writeln!(
         text,
-        "{} for `{}`: {} prompt and {} generated tokens a turn, context {}",
+        "{} for `{}`: {}",
         model_name(plan),
         one_line(&workload.name),
-        workload.prompt_tokens,
-        workload.generate_tokens,
-        workload.context
+        workloads::lines(workload).join("; ")
     );
     text.push_str(&space::text(plan));
     let [least, most] = protocol.confirm_pairs;
@@ -74,14 +55,14 @@ pub(super) fn plan(plan: &Plan) -> String {
 pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}\n", verdict(findings));
-    let rows = [
-        ("prefill tok/s", findings.baseline.prefill_tok_per_s, findings.best.prefill_tok_per_s),
-        ("decode tok/s", findings.baseline.decode_tok_per_s, findings.best.decode_tok_per_s),
-    ];
-    for (name, default, tuned) in rows {
-        let word =
-            |it: Option<Estimate>| it.map_or("-".to_owned(), |it| TokenRate(it.value).to_string());
-        let _ = writeln!(text, "  {name:14} {:>8} -> {:>8}", word(default), word(tuned));
+    let told = match plan.workload.report.as_slice() {
+        [] => &[Figure::Prefill, Figure::Decode],
+        told => told,
+    };
+    for number in told {
+        let (name, default) = figure(*number, &findings.baseline);
+        let (_, tuned) = figure(*number, &findings.best);
+        let _ = writeln!(text, "  {name:14} {default:>8} -> {tuned:>8}");
     }
     let changed = knob::changed(&findings.baseline.setting, &findings.best.setting);
     if !changed.is_empty() {
@@ -104,6 +85,23 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
         folder.join("report.md").display()
     );
     text
+}
+
+/// A number of a setting with its name; `-` where it was not measured.
+fn figure(number: Figure, candidate: &Candidate) -> (&'static str, String) {
+    let rate = |it: Option<Estimate>| it.map(|it| TokenRate(it.value).to_string());
+    let seconds = |it: Option<Estimate>| it.map(|it| format!("{:.2}", it.value));
+    let (name, text) = match number {
+        Figure::Prefill => ("prefill tok/s", rate(candidate.prefill_tok_per_s)),
+        Figure::Decode => ("decode tok/s", rate(candidate.decode_tok_per_s)),
+        Figure::Turn => ("turn s", seconds(candidate.turn_s)),
+        Figure::Ttft => ("first token s", seconds(candidate.ttft_s)),
+        Figure::Itl => {
+            ("token gap ms", candidate.itl_p50_s.map(|gap| format!("{:.1}", 1000.0 * gap)))
+        }
+        Figure::Memory => ("memory", candidate.peak_resident_bytes.map(|it| it.to_string())),
+    };
+    (name, text.unwrap_or_else(|| "-".to_owned()))
 }
 
 /// The first failure of the baseline.

@@ -8,7 +8,7 @@ use autotune_engine::api::{
 
 use crate::cli::{Exit, Stop};
 use crate::knob::{self, Knob, PlacementKnob, Terrain};
-use crate::model::Level;
+use crate::model::{Level, Objective, Workload};
 
 /// Knobs as they were asked for.
 #[derive(Debug)]
@@ -55,6 +55,12 @@ pub(super) fn wanted(names: &[String], fix: &[String], grid: &[String]) -> Resul
 }
 
 impl Wanted {
+    /// Turns a knob besides the others.
+    pub(super) fn turn(&mut self, knob: Option<&'static dyn Knob>) {
+        let new = |knob: &&dyn Knob| self.turned.iter().all(|it| it.name() != knob.name());
+        self.turned.extend(knob.filter(new));
+    }
+
     /// The fixed levels on a machine: only there a placement becomes a mask.
     pub(super) fn settled(
         &mut self,
@@ -71,6 +77,12 @@ impl Wanted {
         }
         Ok(self.fixed.clone())
     }
+}
+
+/// The knobs that a workload needs besides the usual ones.
+pub(super) fn needed(workload: &Workload) -> Option<&'static dyn Knob> {
+    let many = workload.objective == Objective::Throughput;
+    if many { knob::named("sequences").ok() } else { None }
 }
 
 /// A placement as the CPUs that it comes to here.

@@ -93,6 +93,7 @@ fn processor() -> PlanMap {
 /// Two cards, the second with a name that is up to no good.
 fn cards() -> PlanMap {
     let card = |name: &str, free: u64| DeviceRoom {
+        shared: false,
         name: name.into(),
         free_bytes: Bytes(free * MIB),
         reserve_bytes: Bytes(1 << 30),
