@@ -65,6 +65,9 @@ pub fn command(
 ) -> Command {
     let mut words = vec![program(tool).to_owned(), "--model".into(), file_argument(model)];
     words.extend(flags::of(tool, setting, tuned));
+    if !setting.process.rpc.is_empty() && tool != Tool::Ollama {
+        words.extend(["--rpc".to_owned(), setting.process.rpc.join(",")]);
+    }
     if tool == Tool::LlamaBench {
         let counts = [
             ("--n-prompt", workload.prompt_tokens),
@@ -193,6 +196,17 @@ mod tests {
 
     fn line(tool: Tool, setting: &Setting, tuned: &[&str]) -> String {
         command(tool, setting, Path::new("m.gguf"), &chat(), tuned).line()
+    }
+
+    #[test]
+    fn servers_that_a_setting_was_measured_with_are_named() {
+        let mut setting = plain();
+        assert!(!line(Tool::LlamaServer, &setting, &[]).contains("--rpc"));
+        setting.process.rpc = vec!["a:1".into(), "b:2".into()];
+        for tool in [Tool::LlamaServer, Tool::LlamaCli, Tool::LlamaBench] {
+            assert!(line(tool, &setting, &[]).contains("--rpc a:1,b:2"), "{tool:?}");
+        }
+        assert!(!line(Tool::Ollama, &setting, &[]).contains("--rpc"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use autotune::model::{Level, Outcome, Plan, Trial};
+use autotune::model::{Outcome, Plan, Trial};
 use autotune_engine::api::{DeviceKind, DeviceReport, GpuLayers};
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn swept(model: &str) -> (Plan, Vec<Trial>) {
     let run = folder.path().join("run");
     let to = run.to_str().unwrap();
     let what = ["sweep", "--model", model, "--knobs", "gpu_layers", "--budget", "20m"];
-    autotune(&[&what[..], &["--max-trials", "16", "--no-cache", "--out", to]].concat());
+    autotune(&[&what[..], &["--max-trials", "24", "--no-cache", "--out", to]].concat());
     assert!(run.join("findings.json").exists() && run.join("report.html").exists());
     let read = |name: &str| fs::read_to_string(run.join(name)).unwrap();
     let trials = read("trials.jsonl");
@@ -34,7 +34,7 @@ fn swept(model: &str) -> (Plan, Vec<Trial>) {
     (serde_json::from_str(&read("plan.json")).unwrap(), trials.collect())
 }
 
-/// Every level was run, everything first, each where it was to be and as large as foreseen.
+/// All layers were run first, then none and some; each where it was to be and as large as foreseen.
 fn hold(plan: &Plan, trials: &[Trial]) {
     assert_eq!(plan.baseline.load.gpu_layers, GpuLayers::All, "{:?}", plan.baseline_notes);
     assert_eq!(trials[0].asked.load.gpu_layers, GpuLayers::All);
@@ -58,18 +58,18 @@ fn hold(plan: &Plan, trials: &[Trial]) {
         }
         assert_eq!(measured.devices.is_empty(), count == 0, "{count} layers");
     }
+    // Which of the others are run again and which are dropped is the search's to say.
     let levels = &plan.axes.iter().find(|axis| axis.knob == "gpu_layers").unwrap().levels;
-    for level in levels {
-        let count = if let Level::Count(count) = level { *count } else { all };
-        assert!(weights.contains_key(&count), "{level} of {levels:?} was never run");
-    }
+    let between = weights.keys().filter(|count| (1..all).contains(*count)).count();
+    assert!(weights.contains_key(&0) && weights.contains_key(&all), "{weights:?} of {levels:?}");
+    assert!(between >= 2, "{weights:?} of {levels:?}");
     let sizes: Vec<u64> = weights.values().copied().collect();
     assert!(sizes.is_sorted_by(|few, more| few < more), "{weights:?}");
     assert_eq!(sizes[0], 0);
 }
 
 #[test]
-fn a_sweep_runs_every_count_of_layers_with_all_of_them_first() {
+fn a_sweep_runs_all_layers_first_then_none_and_some() {
     let model = Model::new("q8_0");
     if !has_vulkan(&model) {
         return;
