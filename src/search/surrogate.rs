@@ -1,7 +1,9 @@
 //! A Gaussian process: what is known of a function after a few noisy looks, and how surely.
 //!
 //! Matérn kernel with ν = 5/2 and one length scale per coordinate; coordinates without an order
-//! count as one apart where they differ. Rasmussen and Williams, *Gaussian Processes for Machine
+//! count as one apart where they differ. Knobs mostly act each for itself, so part of the kernel
+//! is a sum over single coordinates: a level that was good in one company is expected to be good
+//! in another one. Rasmussen and Williams, *Gaussian Processes for Machine
 //! Learning* (2006), algorithm 2.1 and chapter 5. The length scales are the likeliest of a seeded
 //! sample, improved one at a time.
 
@@ -15,6 +17,8 @@ use crate::stats::{median, robust_spread};
 const DRAWS: usize = 16;
 /// Mean and standard deviation of the logarithm of a length scale before anything is known.
 const LENGTH_PRIOR: [f64; 2] = [0.3, 0.9];
+/// Shares of the kernel that are a sum over single coordinates.
+const ALONE: [f64; 3] = [0.85, 0.5, 0.15];
 /// Values farther from the median than so many robust deviations are pulled in: how bad a bad
 /// setting is teaches nothing about good ones.
 const WINSOR: f64 = 6.0;
@@ -41,7 +45,7 @@ pub(super) struct Belief {
 pub(super) struct Surrogate {
     places: Vec<Vec<f64>>,
     unordered: Vec<bool>,
-    lengths: Vec<f64>,
+    shape: Shape,
     lower: Triangle,
     weights: Vec<f64>,
     middle: f64,
@@ -59,15 +63,11 @@ impl Surrogate {
         let noise: Vec<f64> =
             looks.iter().map(|look| look.variance / (spread * spread) + JITTER).collect();
         let places: Vec<Vec<f64>> = looks.iter().map(|look| look.at.clone()).collect();
-        let fit = |lengths: &[f64], nugget: f64| {
-            fitted(&places, unordered, lengths, nugget, &noise, &values)
-        };
-        let (lengths, nugget) = likeliest(unordered.len(), seed, |lengths, nugget| {
-            fit(lengths, nugget).map(|(_, _, likelihood)| likelihood)
-        })?;
-        let (lower, weights, _) = fit(&lengths, nugget)?;
+        let fit = |shape: &Shape| fitted(&places, unordered, shape, &noise, &values);
+        let shape = likeliest(unordered.len(), seed, |shape| fit(shape).map(|(_, _, it)| it))?;
+        let (lower, weights, _) = fit(&shape)?;
         let unordered = unordered.to_vec();
-        Some(Self { places, unordered, lengths, lower, weights, middle, spread })
+        Some(Self { places, unordered, shape, lower, weights, middle, spread })
     }
 
     /// The belief about a place.
@@ -75,7 +75,7 @@ impl Surrogate {
         let near: Vec<f64> = self
             .places
             .iter()
-            .map(|place| kernel(place, at, &self.unordered, &self.lengths))
+            .map(|place| kernel(place, at, &self.unordered, &self.shape))
             .collect();
         let mean: f64 = near.iter().zip(&self.weights).map(|(near, weight)| near * weight).sum();
         let explained: f64 = self.lower.solve(&near).iter().map(|part| part * part).sum();
@@ -94,18 +94,29 @@ fn winsorised(looks: &[Look]) -> Option<Vec<f64>> {
     Some(values.iter().map(|value| value.clamp(middle - reach, middle + reach)).collect())
 }
 
-/// The length scales and the share of unexplained variance that make the looks likeliest.
+/// What the likelihood of the looks depends on.
+#[derive(Debug, Clone)]
+struct Shape {
+    /// One length scale per coordinate.
+    lengths: Vec<f64>,
+    /// Share of the variance that single coordinates explain.
+    alone: f64,
+    /// Share of the variance that nothing explains.
+    nugget: f64,
+}
+
+/// The shape that makes the looks likeliest.
 fn likeliest(
     dimensions: usize,
     seed: u64,
-    likelihood: impl Fn(&[f64], f64) -> Option<f64>,
-) -> Option<(Vec<f64>, f64)> {
+    likelihood: impl Fn(&Shape) -> Option<f64>,
+) -> Option<Shape> {
     let mut chance = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut best: Option<(f64, Vec<f64>, f64)> = None;
-    let consider = |lengths: Vec<f64>, nugget: f64, best: &mut Option<(f64, Vec<f64>, f64)>| {
-        let Some(own) = likelihood(&lengths, nugget) else { return };
-        if best.as_ref().is_none_or(|(known, _, _)| own > *known) {
-            *best = Some((own, lengths, nugget));
+    let mut best: Option<(f64, Shape)> = None;
+    let consider = |shape: Shape, best: &mut Option<(f64, Shape)>| {
+        let Some(own) = likelihood(&shape) else { return };
+        if best.as_ref().is_none_or(|(known, _)| own > *known) {
+            *best = Some((own, shape));
         }
     };
     for draw in 0..DRAWS {
@@ -113,17 +124,19 @@ fn likeliest(
             .map(|_| (LENGTH_PRIOR[0] + LENGTH_PRIOR[1] * normal(&mut chance)).exp().max(0.05))
             .collect();
         let nugget = if draw == 0 { 1e-4 } else { 10_f64.powf(chance.random_range(-4.0..-1.0)) };
-        consider(lengths, nugget, &mut best);
+        consider(Shape { lengths, alone: ALONE[draw % ALONE.len()], nugget }, &mut best);
     }
     for axis in 0..dimensions {
         for factor in [0.4, 2.5, 8.0] {
-            let (_, lengths, nugget) = best.clone()?;
-            let mut changed = lengths;
-            changed[axis] = (changed[axis] * factor).clamp(0.05, 50.0);
-            consider(changed, nugget, &mut best);
+            let mut changed = best.clone()?.1;
+            changed.lengths[axis] = (changed.lengths[axis] * factor).clamp(0.05, 50.0);
+            consider(changed, &mut best);
         }
     }
-    best.map(|(_, lengths, nugget)| (lengths, nugget))
+    for alone in ALONE {
+        consider(Shape { alone, ..best.clone()?.1 }, &mut best);
+    }
+    best.map(|(_, shape)| shape)
 }
 
 /// A standard normal number, near enough for a prior: the sum of twelve uniform ones less six.
@@ -135,14 +148,13 @@ fn normal(chance: &mut Xoshiro256PlusPlus) -> f64 {
 fn fitted(
     places: &[Vec<f64>],
     unordered: &[bool],
-    lengths: &[f64],
-    nugget: f64,
+    shape: &Shape,
     noise: &[f64],
     values: &[f64],
 ) -> Option<(Triangle, Vec<f64>, f64)> {
     let lower = Triangle::of(places.len(), |row, column| {
-        let near = kernel(&places[row], &places[column], unordered, lengths);
-        if row == column { near + noise[row] + nugget } else { near }
+        let near = kernel(&places[row], &places[column], unordered, shape);
+        if row == column { near + noise[row] + shape.nugget } else { near }
     })?;
     let half = lower.solve(values);
     let fit: f64 = half.iter().map(|part| part * part).sum();
@@ -152,13 +164,21 @@ fn fitted(
 }
 
 /// How much two places have in common, from 0 to 1.
-fn kernel(one: &[f64], other: &[f64], unordered: &[bool], lengths: &[f64]) -> f64 {
-    let mut square = 0.0;
-    for (axis, length) in lengths.iter().enumerate() {
+fn kernel(one: &[f64], other: &[f64], unordered: &[bool], shape: &Shape) -> f64 {
+    let (mut square, mut alone) = (0.0, 0.0);
+    for (axis, length) in shape.lengths.iter().enumerate() {
         let apart = one[axis] - other[axis];
         let apart = if unordered[axis] && apart != 0.0 { 1.0 } else { apart };
-        square += (apart / length).powi(2);
+        let own = (apart / length).powi(2);
+        square += own;
+        alone += matern(own);
     }
+    let single = alone / (shape.lengths.len().max(1) as f64);
+    shape.alone * single + (1.0 - shape.alone) * matern(square)
+}
+
+/// Matérn with ν = 5/2 of a squared distance in length scales.
+fn matern(square: f64) -> f64 {
     let root = (5.0 * square).sqrt();
     (1.0 + root + root * root / 3.0) * (-root).exp()
 }
@@ -272,7 +292,8 @@ mod tests {
             }
         }
         let surrogate = Surrogate::of(&looks, &[false, false], 7).unwrap();
-        assert!(surrogate.lengths[1] > 2.0 * surrogate.lengths[0], "{:?}", surrogate.lengths);
+        let lengths = &surrogate.shape.lengths;
+        assert!(lengths[1] > 2.0 * lengths[0], "{lengths:?}");
     }
 
     #[test]
