@@ -78,6 +78,10 @@ struct Subject {
 
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    if let EngineChoice::Replayed(_) = arguments.engine {
+        return Err(Stop::usage("a record does not tell what other settings need of the memory")
+            .hint("`autotune sweep --engine replay:DIR --dry-run` shows its search space"));
+    }
     let mut opened = engine::open(&arguments.engine)?;
     let subject = subject(arguments, opened.world.as_ref())?;
     let machine = machine(arguments, opened.world.as_ref(), printer)?;

@@ -32,11 +32,15 @@ pub(super) struct Place {
 impl Place {
     /// The machine that the engine runs on, with the model as typed.
     pub(super) fn open(opened: OpenEngine, model: &str, printer: Printer) -> Result<Self, Stop> {
-        let OpenEngine { mut engine, clock, world, canceller } = opened;
+        let OpenEngine { mut engine, clock, world, recorded, canceller } = opened;
         let (mut machine, card): (Machine, ModelCard);
         let sensors: Box<dyn Sensors>;
         if let Some(world) = &world {
             (machine, card) = (simulated::machine(world), simulated::model(world, model));
+            sensors = Box::new(NoSensors);
+        } else if let Some(recorded) = recorded {
+            card = recorded.model(model);
+            machine = recorded.machine;
             sensors = Box::new(NoSensors);
         } else {
             machine = detect::machine(&detect::live());
