@@ -171,7 +171,8 @@ pub struct Arguments {
     /// Say on stderr which test is running
     #[arg(long)]
     progress: bool,
-    /// Who measures: llama.cpp, or sim:FILE for a simulated machine
+    /// Who measures: llama.cpp, sim:FILE for a simulated machine, or replay:DIR for what another
+    /// sweep measured
     #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
     engine: EngineChoice,
     #[command(flatten)]
@@ -212,6 +213,16 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
             canceller,
         };
         run_with(arguments, printer, tools)
+    } else if let Some(recorded) = &opened.recorded {
+        let resolve = |typed: &str| Ok(PathBuf::from(typed));
+        let surroundings =
+            Surroundings { cpu: recorded.machine.cpu.model.clone(), gpus: Vec::new() };
+        let cores = recorded.machine.fast_cores().unwrap_or(1);
+        run_with(
+            arguments,
+            printer,
+            Tools { engine, resolve: &resolve, cores, surroundings, canceller },
+        )
     } else {
         let machine = crate::detect::machine(&crate::detect::live());
         super::detect::measurable(&machine)?;

@@ -1,4 +1,5 @@
-//! Which engine a verb measures with: llama.cpp in a child process, or a simulated machine.
+//! Which engine a verb measures with: llama.cpp in a child process, a simulated machine, or a
+//! recorded one.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use autotune_engine::sim::{Simulator, World};
 use autotune_engine::worker::{Canceller, WorkerEngine, WorkerOptions};
 use clap::Args;
 
+use super::replay::{self, Recorded};
 use super::{Exit, Stop};
 
 /// `--engine`, as typed.
@@ -19,6 +21,8 @@ pub enum EngineChoice {
     LlamaCpp,
     /// A machine made of formulas, read from a TOML file. Its results are marked everywhere.
     Simulated(PathBuf),
+    /// What another sweep measured, read from its run directory. Marked everywhere, too.
+    Replayed(PathBuf),
 }
 
 impl FromStr for EngineChoice {
@@ -28,7 +32,8 @@ impl FromStr for EngineChoice {
         match text.split_once(':') {
             None if text == "llama.cpp" => Ok(Self::LlamaCpp),
             Some(("sim", file)) if !file.is_empty() => Ok(Self::Simulated(file.into())),
-            _ => Err(format!("`{text}` is neither llama.cpp nor sim:FILE")),
+            Some(("replay", run)) if !run.is_empty() => Ok(Self::Replayed(run.into())),
+            _ => Err(format!("`{text}` is neither llama.cpp, sim:FILE nor replay:DIR")),
         }
     }
 }
@@ -75,6 +80,8 @@ pub(super) struct OpenEngine {
     pub(super) clock: Box<dyn Clock>,
     /// The simulated machine; `None` where the engine runs on this one.
     pub(super) world: Option<World>,
+    /// The machine and the model that were recorded; `None` where nothing is replayed.
+    pub(super) recorded: Option<Recorded>,
     /// Ends what the engine is doing; `None` where nothing takes time.
     pub(super) canceller: Option<Canceller>,
 }
@@ -92,7 +99,14 @@ pub(super) fn open_with(choice: &EngineChoice, devices: &Devices) -> Result<Open
             let engine = Simulator::new(world.clone());
             let clock = Box::new(engine.clock());
             let world = Some(world);
-            Ok(OpenEngine { engine: Box::new(engine), clock, world, canceller: None })
+            let engine = Box::new(engine);
+            Ok(OpenEngine { engine, clock, world, recorded: None, canceller: None })
+        }
+        EngineChoice::Replayed(run) => {
+            let (engine, recorded) = replay::open(run)?;
+            let clock = Box::new(engine.clock());
+            let (engine, recorded) = (Box::new(engine), Some(recorded));
+            Ok(OpenEngine { engine, clock, world: None, recorded, canceller: None })
         }
         EngineChoice::LlamaCpp => {
             let program = std::env::current_exe().map_err(|error| {
@@ -103,7 +117,7 @@ pub(super) fn open_with(choice: &EngineChoice, devices: &Devices) -> Result<Open
             let engine = Box::new(WorkerEngine::new(&program, options));
             let canceller = Some(engine.canceller());
             let clock = Box::new(SystemClock::start());
-            Ok(OpenEngine { engine, clock, world: None, canceller })
+            Ok(OpenEngine { engine, clock, world: None, recorded: None, canceller })
         }
     }
 }
@@ -131,6 +145,8 @@ mod tests {
         for (typed, wanted) in [
             ("llama.cpp", Ok(EngineChoice::LlamaCpp)),
             ("sim:a:b.toml", Ok(EngineChoice::Simulated("a:b.toml".into()))),
+            ("replay:runs/a", Ok(EngineChoice::Replayed("runs/a".into()))),
+            ("replay:", Err(())),
             ("sim:", Err(())),
             ("sim", Err(())),
             ("vllm", Err(())),

@@ -16,6 +16,7 @@ mod peaks;
 mod plan;
 mod probe;
 mod progress;
+mod replay;
 mod report;
 mod rpc_server;
 pub mod simulated;

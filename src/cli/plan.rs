@@ -76,6 +76,10 @@ enum Format {
 /// Runs the verb.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let workload = wanted(arguments)?;
+    if let EngineChoice::Replayed(_) = arguments.engine {
+        return Err(Stop::usage("a record does not tell what other settings need of the memory")
+            .hint("`autotune sweep --engine replay:DIR --dry-run` shows its search space"));
+    }
     let mut opened = engine::open_with(&arguments.engine, &arguments.devices)?;
     let subject = match &opened.world {
         Some(world) => Subject::simulated(world, &arguments.model),

@@ -37,27 +37,8 @@ pub fn machine(world: &World) -> Machine {
     machine.cpu.smt = Some(spec.smt);
     machine.cpu.core_cpus =
         (0..spec.cores + slow).map(|core| list(&|cpu| cpu.core == core)).collect();
-    if slow > 0 {
-        let kind = |name, cores, is_slow: bool| {
-            let cpus = list(&|cpu| cpu.slow == is_slow);
-            CoreKind { name, cores, threads: cpus.len(), max_hz: None, cpus }
-        };
-        machine.cpu.kinds = vec![
-            kind(KindName::Performance, spec.cores, false),
-            kind(KindName::Efficiency, slow, true),
-        ];
-    }
-    if let Some(numa) = world.numa {
-        let node = |id| Node {
-            id,
-            memory_bytes: Some(Bytes(spec.memory_bytes / u64::from(numa.nodes))),
-            free_bytes: None,
-            cpus: list(&|cpu| cpu.node == id),
-            kind: None,
-            huge_pages: Vec::new(),
-        };
-        machine.numa.nodes = (0..numa.nodes).map(node).collect();
-    }
+    machine.cpu.kinds = if slow > 0 { kinds(world, &list) } else { Vec::new() };
+    machine.numa.nodes = nodes(world, &list);
     machine.memory.total_bytes = Some(Bytes(spec.memory_bytes));
     machine.memory.available_bytes = Some(Bytes(spec.memory_bytes));
     machine.limits.cpu_quota_cores = spec.quota_cores;
@@ -69,6 +50,36 @@ pub fn machine(world: &World) -> Machine {
         detect::add_devices(&mut machine, devices);
     }
     machine
+}
+
+/// The CPUs that fit a condition.
+type Listing<'a> = dyn Fn(&dyn Fn(&SimulatedCpu) -> bool) -> CpuList + 'a;
+
+/// Fast cores and slow ones.
+fn kinds(world: &World, list: &Listing<'_>) -> Vec<CoreKind> {
+    let kind = |name, cores, is_slow: bool| {
+        let cpus = list(&|cpu| cpu.slow == is_slow);
+        CoreKind { name, cores, threads: cpus.len(), max_hz: None, cpus }
+    };
+    let slow = world.hybrid.map_or(0, |hybrid| hybrid.slow_cores);
+    vec![
+        kind(KindName::Performance, world.machine.cores, false),
+        kind(KindName::Efficiency, slow, true),
+    ]
+}
+
+/// Memory nodes; none where nothing is told of them.
+fn nodes(world: &World, list: &Listing<'_>) -> Vec<Node> {
+    let count = world.numa.map_or(0, |numa| numa.nodes);
+    let node = |id| Node {
+        id,
+        memory_bytes: Some(Bytes(world.machine.memory_bytes / u64::from(count))),
+        free_bytes: None,
+        cpus: list(&|cpu| cpu.node == id),
+        kind: None,
+        huge_pages: Vec::new(),
+    };
+    (0..count).map(node).collect()
 }
 
 /// The model card of a simulated machine, where every file is the one model it has.

@@ -128,7 +128,8 @@ pub struct Arguments {
     /// Format of the result on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Who measures: llama.cpp, or sim:FILE for a simulated machine
+    /// Who measures: llama.cpp, sim:FILE for a simulated machine, or replay:DIR for what another
+    /// sweep measured
     #[arg(long, value_name = "ENGINE", default_value = "llama.cpp")]
     engine: EngineChoice,
     #[command(flatten)]
@@ -211,6 +212,10 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     match (&arguments.resume, &arguments.model) {
         (Some(folder), _) => resume(arguments, folder, printer),
         (None, Some(model)) => begin(arguments, resolved, model, printer),
+        // A record knows which model it is of.
+        (None, None) if matches!(arguments.engine, EngineChoice::Replayed(_)) => {
+            begin(arguments, resolved, "", printer)
+        }
         (None, None) => Err(Stop::usage("there is no model to tune")
             .hint("name one: --model m.gguf, or --model synth:llama-3.2-1b:q4_k_m")),
     }

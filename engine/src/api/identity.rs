@@ -14,7 +14,7 @@ const EARNED: [Signal; 7] =
 /// The llama.cpp commit is left out on purpose: a build from a package registry does not know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
-    /// `"llama.cpp"` or `"sim"`.
+    /// `"llama.cpp"`, `"sim"` or `"replay"`.
     pub name: String,
     /// Version of llama.cpp as it names itself, for example `0.6.0-dev`.
     pub version: String,
@@ -24,7 +24,7 @@ pub struct Identity {
     pub binding_version: String,
     /// Which thread pool the CPU code was built with.
     pub threading: Threading,
-    /// Whether the times come from a simulated machine.
+    /// Whether the times come from a simulated machine, or from a record.
     pub synthetic: bool,
 }
 

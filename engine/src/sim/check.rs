@@ -8,7 +8,8 @@ impl World {
     /// The key of the first value that makes no machine, and what it would have to be.
     pub(super) fn check(&self) -> Verdict {
         self.check_counts()?;
-        self.check_numbers()?;
+        self.check_positive()?;
+        self.check_not_negative()?;
         self.check_shares()?;
         let auto = self.flash_attention.auto;
         require(auto != FlashAttention::Auto, "flash_attention.auto", "must be `on` or `off`")?;
@@ -42,8 +43,8 @@ impl World {
         Ok(())
     }
 
-    fn check_numbers(&self) -> Verdict {
-        let Self { machine, model, steps, flash_attention, noise, gpu, .. } = self;
+    fn check_positive(&self) -> Verdict {
+        let Self { machine, flash_attention, noise, gpu, .. } = self;
         let mut positive = vec![
             ("machine.core_flops", machine.core_flops),
             ("machine.core_bandwidth_bytes_per_s", machine.core_bandwidth_bytes_per_s),
@@ -73,6 +74,11 @@ impl World {
         for (key, value) in positive {
             require(value.is_finite() && value > 0.0, key, "must be a positive number")?;
         }
+        Ok(())
+    }
+
+    fn check_not_negative(&self) -> Verdict {
+        let Self { machine, model, steps, noise, gpu, .. } = self;
         let mut not_negative = vec![
             ("machine.smt_gain", machine.smt_gain),
             ("machine.barrier_s", machine.barrier_s),

@@ -42,12 +42,16 @@ impl Place {
         servers: &[String],
         printer: Printer,
     ) -> Result<Self, Stop> {
-        let OpenEngine { mut engine, clock, world, canceller } = opened;
-        let mut devices: Vec<DeviceReport> = Vec::new();
+        let OpenEngine { mut engine, clock, world, recorded, canceller } = opened;
+        let is_live = world.is_none() && recorded.is_none();
         let (mut machine, card): (Machine, ModelCard);
+        let mut reached: Option<Vec<DeviceReport>> = None;
         let mut sensors: Box<dyn Sensors> = Box::new(NoSensors);
         if let Some(world) = &world {
             (machine, card) = (simulated::machine(world), simulated::model(world, model));
+        } else if let Some(recorded) = recorded {
+            card = recorded.model(model);
+            machine = recorded.machine;
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
@@ -59,7 +63,7 @@ impl Place {
                     // Those of other machines are none of this one.
                     let own = listed.iter().filter(|device| !plan::is_remote(device)).cloned();
                     detect::add_devices(&mut machine, own.collect());
-                    devices = listed;
+                    reached = Some(listed);
                 }
                 Err(failure) if !servers.is_empty() => {
                     return Err(Stop::from_error(Exit::Usage, &failure));
@@ -67,8 +71,9 @@ impl Place {
                 Err(failure) => drop(machine.unseen.insert("devices".into(), failure.to_string())),
             }
         }
+        let devices = reached.or_else(|| machine.devices.clone()).unwrap_or_default();
         let (here, fingerprint) = (here(&machine, &devices), machine.fingerprint());
-        if world.is_none() {
+        if is_live {
             sensors = Box::new(Counters::of(&devices));
         }
         let terrain = Terrain { servers: servers.to_vec(), ..terrain(&machine, &devices) };

@@ -1,0 +1,84 @@
+//! A run directory as an engine: the journal's measured trials become plain records.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use autotune_engine::api::{Bytes, ModelFacts};
+use autotune_engine::replay::{Measured, Record, Recording, Replay};
+
+use super::{Exit, Stop};
+use crate::knob;
+use crate::model::{Machine, ModelCard, Outcome, Provenance, Source, Trial};
+use crate::store::StoredRun;
+
+/// The file of a run directory that a replay may be named by.
+const JOURNAL: &str = "trials.jsonl";
+
+/// The machine and the model that were recorded.
+pub(super) struct Recorded {
+    pub(super) machine: Machine,
+    pub(super) model: ModelCard,
+}
+
+impl Recorded {
+    /// The model under the name that was typed; its own where none was.
+    pub(super) fn model(&self, typed: &str) -> ModelCard {
+        let path = if typed.is_empty() { self.model.path.clone() } else { PathBuf::from(typed) };
+        ModelCard { path, ..self.model.clone() }
+    }
+}
+
+/// The engine of a run directory, or of the journal in it.
+pub(super) fn open(path: &Path) -> Result<(Replay, Recorded), Stop> {
+    let journal = path.is_file() && path.file_name().is_some_and(|name| name == JOURNAL);
+    let folder = if journal { path.parent().unwrap_or(path) } else { path };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let run = StoredRun::read(folder).map_err(|error| {
+        let stop = Stop::from_error(Exit::Usage, &error);
+        stop.hint("replay:DIR names a run directory, or its trials.jsonl beside machine.json and plan.json")
+    })?;
+    let records: Vec<Record> = run.trials.iter().filter_map(record).collect();
+    if !records.iter().any(|record| record.outcome.is_ok()) {
+        return Err(Stop::usage(format!("nothing was measured in {}", folder.display())));
+    }
+    let (mut machine, plan) = (run.machine, run.plan);
+    machine.provenance = Provenance::Simulated;
+    let card = &plan.model;
+    let recording = Recording {
+        identity: plan.engine,
+        variants: plan.variants,
+        devices: machine.devices.clone().unwrap_or_default(),
+        model: ModelFacts {
+            description: card.name.clone().unwrap_or_else(|| card.architecture.clone()),
+            size_bytes: Bytes(card.file_bytes.0),
+            parameters: card.parameters,
+            layers: card.layers,
+        },
+        records,
+        canonical: knob::canonical,
+    };
+    Ok((Replay::seeded(recording, plan.seed), Recorded { machine, model: plan.model }))
+}
+
+/// A trial that was run then and there, or failed.
+fn record(trial: &Trial) -> Option<Record> {
+    if trial.source != Source::Measured {
+        return None;
+    }
+    let outcome = match &trial.outcome {
+        Outcome::NotRun(_) => return None,
+        Outcome::Failed(failure) => Err(failure.clone()),
+        Outcome::Measured(measured) => Ok(Measured {
+            effective: trial.effective.clone()?,
+            samples: measured.samples.clone(),
+            memory: measured.memory.clone(),
+            transition: measured.transition.clone(),
+        }),
+    };
+    Some(Record {
+        asked: trial.asked.clone(),
+        work: trial.work.clone(),
+        elapsed: Duration::from_millis(trial.elapsed_ms),
+        outcome,
+    })
+}
