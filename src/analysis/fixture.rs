@@ -158,8 +158,10 @@ fn plan(simulator: &mut Simulator) -> Plan {
             budget_ms: None,
             max_trials: None,
             calibration: None,
+            target: None,
         },
         seed: 1,
+        goals: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
 mod calibration;
+mod cases;
 pub(super) mod place;
 pub(super) mod summary;
 mod wanted;
@@ -26,7 +27,7 @@ use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
 use crate::measure::{calibrate, first_deadline};
-use crate::model::{Findings, Machine, Plan, Trial, Workload};
+use crate::model::{Findings, Goal, Machine, Plan, Trial, Workload};
 use crate::plan::{self, Limits, Wish};
 use crate::render;
 use crate::search::Reason;
@@ -53,6 +54,7 @@ Examples:
   autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
   autotune sweep --model m.gguf --fix type_k=q8_0        in every setting
   autotune sweep --knobs help                            all knobs
+  autotune sweep --model m.gguf --goal tg=30,ttft=500ms  told beside the answer
   autotune sweep --model m.gguf --dry-run                the plan; runs nothing
   autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
   autotune sweep --workload help                         its workloads
@@ -75,6 +77,12 @@ pub struct Arguments {
     /// Trials the sweep may run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
+    /// Numbers to reach: tg and pp in tokens per second, ttft as a time, memory as an amount
+    #[arg(long, value_name = "tg=30,ttft=500ms,...", value_delimiter = ',', value_parser = goal)]
+    goal: Vec<Goal>,
+    /// A speed-up over the default that is enough, for example 30%
+    #[arg(long, value_name = "PERCENT", value_parser = speed_up)]
+    target: Option<f64>,
     /// Turn only these knobs; `all` for every one that keeps answers as they are, `help` for the
     /// list
     #[arg(short, long, visible_alias = "only", value_name = "KNOB", value_delimiter = ',')]
@@ -89,7 +97,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Continue a stopped sweep with the plan that it has
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "fix", "grid", "context", "seed", "dry_run"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "knobs", "fix", "grid", "context", "seed", "dry_run", "goal", "target"])]
     resume: Option<PathBuf>,
     /// Seed of every random order
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -100,6 +108,10 @@ pub struct Arguments {
     /// Forget what earlier sweeps have measured
     #[arg(long)]
     clear_cache: bool,
+    /// Run the winner on five test cases afterwards, 3 times each (question, explanation, essay,
+    /// code, translation); this takes time on top of the budget
+    #[arg(long)]
+    check_cases: bool,
     /// Print the plan and run nothing but the self-test of the CPU variants
     #[arg(long)]
     dry_run: bool,
@@ -130,6 +142,20 @@ struct Resolved {
     workload: Workload,
     knobs: Wanted,
     limits: Limits,
+}
+
+/// A goal, or why it is none.
+fn goal(typed: &str) -> Result<Goal, String> {
+    typed.parse()
+}
+
+/// A speed-up in percent as a share: 30% is 0.3.
+fn speed_up(typed: &str) -> Result<f64, String> {
+    let number = typed.trim().strip_suffix('%').map(|number| number.trim().parse::<f64>());
+    match number {
+        Some(Ok(percent)) if percent > 0.0 && percent <= 10_000.0 => Ok(percent / 100.0),
+        _ => Err("write a speed-up in percent, like 30%".to_owned()),
+    }
 }
 
 /// Runs the verb.
@@ -340,6 +366,8 @@ fn planned(
         created_at: now(),
         command: typed_command(),
     });
+    plan.goals.clone_from(&arguments.goal);
+    plan.protocol.target = arguments.target;
     plan.baseline = reaching(plan.baseline, servers);
     if !servers.is_empty() {
         plan.baseline_notes.push(format!("all layers are offered to {}", servers.join(", ")));
@@ -426,13 +454,14 @@ fn sweep(
         Stop::from_error(Exit::Failure, &error)
             .hint(format!("finished trials are safe: --resume {}", folder.display()))
     })?;
-    conclude(arguments, &place.machine, plan, &run, &ending, printer)
+    drop(cache);
+    conclude(arguments, place, plan, &run, &ending, printer)
 }
 
 /// Writes what was found and tells it.
 fn conclude(
     arguments: &Arguments,
-    machine: &Machine,
+    place: &mut Place,
     plan: &Plan,
     run: &RunDirectory,
     ending: &Ending,
@@ -454,7 +483,8 @@ fn conclude(
     }
     let findings = findings(plan, &ending.trials, reason.sentence());
     let kept = run.write_findings(&findings).map_err(|error| stored(&error));
-    let kept = kept.and_then(|()| write_reports(run, machine, plan, &ending.trials, &findings));
+    let kept =
+        kept.and_then(|()| write_reports(run, &place.machine, plan, &ending.trials, &findings));
     let cache = ending.cache;
     if cache.asked > 0 {
         printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
@@ -464,7 +494,13 @@ fn conclude(
         Format::Json => json(&findings),
     })?;
     // The answer is told even where it cannot be kept.
-    kept.map(|()| Exit::Done)
+    kept?;
+    if !arguments.check_cases {
+        return Ok(Exit::Done);
+    }
+    let as_text = arguments.format == Format::Text;
+    let whole = cases::check(place, plan, &findings, run, as_text, printer)?;
+    Ok(if whole { Exit::Done } else { Exit::Interrupted })
 }
 
 /// Renders report.md, report.html and plots/*.svg into the run directory.

@@ -4,6 +4,7 @@
 //! left to `store`, judging to `analysis`.
 
 mod card;
+mod cases;
 mod ceilings;
 mod condition;
 mod cpu_list;
@@ -17,12 +18,13 @@ mod trial;
 mod workload;
 
 pub use card::{ModelCard, TypeShare};
+pub use cases::{Case, Cases, Spread};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{Candidate, Curve, CurvePoint, Effect, FailedSetting, Findings, Phase, Verdict};
-pub use goal::Figure;
+pub use goal::{Figure, Goal};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,

@@ -3,7 +3,7 @@
 use autotune_engine::api::{Identity, Setting, VariantReport, Work};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelCard, Objective, Workload};
+use super::{Goal, ModelCard, Objective, Workload};
 
 /// Everything a sweep decided before its first trial. Together with the journal it determines
 /// what is run next, so a stopped sweep continues as if nothing had happened.
@@ -37,6 +37,9 @@ pub struct Plan {
     pub protocol: Protocol,
     /// Seed of every random order.
     pub seed: u64,
+    /// What was asked for in numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Goal>,
 }
 
 impl Plan {
@@ -134,6 +137,10 @@ pub struct Protocol {
     /// What one visit to the baseline took before the sweep began. It sized the slice and is the
     /// base of every deadline; `None` where nothing was run (a dry run).
     pub calibration: Option<Calibration>,
+    /// The speed-up that is enough (0.3 = 30 % faster than the default); `None`: as much as can be
+    /// had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
 }
 
 impl Protocol {

@@ -181,6 +181,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         axes: space.axes,
         rejected: space.rejected,
         seed: wish.seed,
+        goals: Vec::new(),
     }
 }
 

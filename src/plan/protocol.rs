@@ -55,6 +55,7 @@ pub(super) fn protocol(
             .map(|budget| u64::try_from(budget.as_millis()).unwrap_or(u64::MAX)),
         max_trials: limits.max_trials,
         calibration,
+        target: None,
     }
 }
 

@@ -115,8 +115,10 @@ pub(super) fn plan() -> Plan {
             budget_ms: Some(900_000),
             max_trials: None,
             calibration: None,
+            target: None,
         },
         seed: 7,
+        goals: Vec::new(),
     }
 }
 

@@ -130,6 +130,7 @@ mod tests {
             budget_ms: None,
             max_trials: None,
             calibration: None,
+            target: None,
         };
         let differences: Vec<f64> =
             (0..least + 2).map(|pair| 0.2 + f64::from(pair % 3) / 1e3).collect();

@@ -100,8 +100,10 @@ pub(super) fn plan() -> Plan {
             budget_ms: None,
             max_trials: None,
             calibration: None,
+            target: None,
         },
         seed: 1,
+        goals: Vec::new(),
     }
 }
 
