@@ -36,7 +36,7 @@ pub struct Case {
     pub generate_tokens: u32,
     /// One entry per repetition that ran.
     pub samples: Vec<Sample>,
-    /// Why a repetition did not run, one line each.
+    /// Why repetitions did not run, each reason once.
     pub failures: Vec<String>,
     /// Doubts about the repetitions, each one sentence and once.
     pub caveats: Vec<String>,

@@ -57,13 +57,11 @@ pub fn check_cases(
                 Outcome::Measured(measured) => case.add(&measured.samples),
                 // Whoever stopped it is no failure of the case.
                 _ if interrupted() => return None,
-                Outcome::NotRun(not_run) => case.failures.push(not_run.reason.clone()),
-                Outcome::Failed(failure) => case.failures.push(failure.to_string()),
+                Outcome::NotRun(not_run) => once(&mut case.failures, not_run.reason.clone()),
+                Outcome::Failed(failure) => once(&mut case.failures, failure.to_string()),
             }
             for caveat in trial.caveats {
-                if !case.caveats.contains(&caveat) {
-                    case.caveats.push(caveat);
-                }
+                once(&mut case.caveats, caveat);
             }
         }
     }
@@ -74,6 +72,13 @@ pub fn check_cases(
         setting: best.setting.clone(),
         cases,
     })
+}
+
+/// Adds a line that is not there yet.
+fn once(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
 }
 
 fn work(case: &Case, seed: u64) -> Work {

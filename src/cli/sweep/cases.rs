@@ -47,7 +47,7 @@ pub(super) fn check(
 fn table(cases: &Cases) -> String {
     let mut text = format!(
         "\nTest cases, {CASE_ROUNDS} repetitions each: min / median / max, and how they vary\n\
-         {:12} {:>10}  {:24} {:18} {:>5}\n",
+         {:12} {:>10}  {:24} {:18} {:>6}\n",
         "case", "tokens", "seconds", "decode tok/s", "vary"
     );
     for case in &cases.cases {

@@ -92,7 +92,7 @@ mod tests {
             assert!(text.contains(&workload.name) && text.contains(&workload.description));
         }
         assert!(text.contains("92 % of turns: 410 + 192 tokens after 7782 cached"), "{text}");
-        assert!(text.contains("4 sequences at once, context 1024 each"));
+        assert!(text.contains("4 sequences at once, context 2048 each"));
         assert!(text.contains("limits: memory 3.73 GiB"), "{text}");
     }
 }
