@@ -182,6 +182,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
         },
         prior: None,
         seed: 1,
+        goals: Vec::new(),
     }
 }
 

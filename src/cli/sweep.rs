@@ -1,6 +1,7 @@
 //! The verb `sweep`: search, confirm, explain; writes a run directory.
 
 mod calibration;
+mod cases;
 pub(super) mod place;
 pub(super) mod summary;
 mod wanted;
@@ -27,7 +28,7 @@ use super::{Exit, Printer, Stop, model};
 use crate::analysis::findings;
 use crate::export;
 use crate::measure::{calibrate, first_deadline};
-use crate::model::{Findings, Machine, Plan, Strategy, Trial, Workload};
+use crate::model::{Findings, Goal, Machine, Plan, Strategy, Trial, Workload};
 use crate::plan::{self, Here, Limits, Wish};
 use crate::render;
 use crate::search::Reason;
@@ -56,6 +57,7 @@ Examples:
   autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
   autotune sweep --model m.gguf --fix type_k=q8_0        in every setting
   autotune sweep --knobs help                            all knobs
+  autotune sweep --model m.gguf --goal tg=30,ttft=500ms  told beside the answer
   autotune sweep --model m.gguf --dry-run                the plan; runs nothing
   autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
   autotune sweep --workload help                         its workloads
@@ -82,9 +84,6 @@ pub struct Arguments {
     /// with nothing left out; a recording, to be played back by --engine replay:DIR
     #[arg(long)]
     full: bool,
-    /// Stop searching when this speed-up is in reach, and confirm it
-    #[arg(long, value_name = "PERCENT")]
-    target: Option<String>,
     /// Measure no curves around the winner
     #[arg(long)]
     no_curves: bool,
@@ -94,6 +93,12 @@ pub struct Arguments {
     /// Trials the sweep may run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_trials: Option<u32>,
+    /// Numbers to reach: tg and pp in tokens per second, ttft as a time, memory as an amount
+    #[arg(long, value_name = "tg=30,ttft=500ms,...", value_delimiter = ',', value_parser = goal)]
+    goal: Vec<Goal>,
+    /// A speed-up over the default that is enough, for example 30%
+    #[arg(long, value_name = "PERCENT", value_parser = speed_up)]
+    target: Option<f64>,
     /// Turn only these knobs; `all` for every one that keeps answers as they are, `help` for the
     /// list
     #[arg(short, long, visible_alias = "only", value_name = "KNOB", value_delimiter = ',')]
@@ -108,7 +113,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Continue a stopped sweep with the plan that it has
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "strategy", "full", "target", "no_curves", "audit", "knobs", "fix", "grid", "context", "seed", "dry_run"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["workload", "budget", "max_trials", "strategy", "full", "target", "no_curves", "audit", "knobs", "fix", "grid", "context", "seed", "dry_run", "goal"])]
     resume: Option<PathBuf>,
     /// Seed of every random order
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -119,6 +124,10 @@ pub struct Arguments {
     /// Forget what earlier sweeps have measured
     #[arg(long)]
     clear_cache: bool,
+    /// Run the winner on five test cases afterwards, 3 times each (question, explanation, essay,
+    /// code, translation); this takes time on top of the budget
+    #[arg(long)]
+    check_cases: bool,
     /// Print the plan and run nothing but the self-test of the CPU variants
     #[arg(long)]
     dry_run: bool,
@@ -175,19 +184,25 @@ impl From<Typed> for Strategy {
 /// Visits to each setting of a recorded grid.
 const RECORDED: u32 = 5;
 
-/// `30%` or `30` as 0.3.
-fn percentage(typed: &str) -> Result<f64, Stop> {
-    let number = typed.trim().trim_end_matches('%').trim().parse::<f64>();
-    number.ok().filter(|it| *it > 0.0 && *it <= 10_000.0).map(|it| it / 100.0).ok_or_else(|| {
-        Stop::usage(format!("--target: `{typed}` is not a speed-up")).hint("write it like 30%")
-    })
-}
-
 /// Arguments with their meaning.
 struct Resolved {
     workload: Workload,
     knobs: Wanted,
     limits: Limits,
+}
+
+/// A goal, or why it is none.
+fn goal(typed: &str) -> Result<Goal, String> {
+    typed.parse()
+}
+
+/// A speed-up in percent as a share: 30% is 0.3.
+fn speed_up(typed: &str) -> Result<f64, String> {
+    let number = typed.trim().strip_suffix('%').map(|number| number.trim().parse::<f64>());
+    match number {
+        Some(Ok(percent)) if percent > 0.0 && percent <= 10_000.0 => Ok(percent / 100.0),
+        _ => Err("write a speed-up in percent, like 30%".to_owned()),
+    }
 }
 
 /// Runs the verb.
@@ -256,7 +271,7 @@ fn resolve(arguments: &Arguments) -> Result<Resolved, Stop> {
         record_grid: if arguments.full { RECORDED } else { 0 },
         curves: !arguments.no_curves && !arguments.full,
         audit: arguments.audit,
-        target: arguments.target.as_deref().map(percentage).transpose()?,
+        target: arguments.target,
         ..Limits::of(Some(budget), arguments.max_trials)
     };
     Ok(Resolved { workload, knobs, limits })
@@ -421,6 +436,7 @@ fn planned(
         created_at: now(),
         command: typed_command(),
     });
+    plan.goals.clone_from(&arguments.goal);
     plan.baseline_notes.extend(place.device_notes.iter().cloned());
     let available = here.available_memory.filter(|_| !arguments.force);
     let forecast = place.engine.forecast(&card.path, &plan.baseline).ok();
@@ -498,13 +514,14 @@ fn sweep(
         Stop::from_error(Exit::Failure, &error)
             .hint(format!("finished trials are safe: --resume {}", folder.display()))
     })?;
-    conclude(arguments, &place.machine, plan, &run, &ending, printer)
+    drop(cache);
+    conclude(arguments, place, plan, &run, &ending, printer)
 }
 
 /// Writes what was found and tells it.
 fn conclude(
     arguments: &Arguments,
-    machine: &Machine,
+    place: &mut Place,
     plan: &Plan,
     run: &RunDirectory,
     ending: &Ending,
@@ -526,7 +543,8 @@ fn conclude(
     }
     let findings = findings(plan, &ending.trials, reason.sentence());
     let kept = run.write_findings(&findings).map_err(|error| stored(&error));
-    let kept = kept.and_then(|()| write_reports(run, machine, plan, &ending.trials, &findings));
+    let kept =
+        kept.and_then(|()| write_reports(run, &place.machine, plan, &ending.trials, &findings));
     let cache = ending.cache;
     if cache.asked > 0 {
         printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
@@ -536,7 +554,13 @@ fn conclude(
         Format::Json => json(&findings),
     })?;
     // The answer is told even where it cannot be kept.
-    kept.map(|()| Exit::Done)
+    kept?;
+    if !arguments.check_cases {
+        return Ok(Exit::Done);
+    }
+    let as_text = arguments.format == Format::Text;
+    let whole = cases::check(place, plan, &findings, run, as_text, printer)?;
+    Ok(if whole { Exit::Done } else { Exit::Interrupted })
 }
 
 /// Renders report.md, report.html and plots/*.svg into the run directory.

@@ -1,6 +1,12 @@
-//! Numbers by name.
+//! Numbers by name, and what they are wished to be.
 
+use std::fmt;
+use std::str::FromStr;
+
+use autotune_engine::api::{Bytes, TokenRate};
 use serde::{Deserialize, Serialize};
+
+use super::{Bounds, Candidate};
 
 /// A number of a setting that reports and workloads speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +26,20 @@ pub enum Figure {
     Memory,
 }
 
+/// A number that a setting should reach, or stay below.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "figure", content = "value", rename_all = "kebab-case")]
+pub enum Goal {
+    /// Generated tokens per second at least.
+    Decode(f64),
+    /// Prompt tokens per second at least.
+    Prefill(f64),
+    /// Seconds until the first token at most.
+    Ttft(f64),
+    /// Resident set at most.
+    Memory(Bytes),
+}
+
 impl Figure {
     /// Its word in files.
     #[must_use]
@@ -32,5 +52,107 @@ impl Figure {
             Self::Itl => "itl",
             Self::Memory => "memory",
         }
+    }
+}
+
+impl Goal {
+    /// The limits of a workload that a measurement can meet or miss.
+    #[must_use]
+    pub fn of(bounds: &Bounds) -> Vec<Self> {
+        let ttft = bounds.ttft_ms.map(|limit| Self::Ttft(limit / 1000.0));
+        ttft.into_iter().chain(bounds.memory.map(Self::Memory)).collect()
+    }
+
+    /// Whether a setting reaches it by its measured numbers; `None` where they are unknown.
+    #[must_use]
+    pub fn reached_by(&self, candidate: &Candidate) -> Option<bool> {
+        let least = |limit: f64, it: Option<crate::stats::Estimate>| Some(it?.value >= limit);
+        match *self {
+            Self::Decode(rate) => least(rate, candidate.decode_tok_per_s),
+            Self::Prefill(rate) => least(rate, candidate.prefill_tok_per_s),
+            Self::Ttft(limit) => candidate.ttft_s.map(|it| it.value <= limit),
+            Self::Memory(limit) => candidate.peak_resident_bytes.map(|it| it <= limit),
+        }
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(rate) => write!(f, "decode at least {} tok/s", TokenRate(*rate)),
+            Self::Prefill(rate) => write!(f, "prefill at least {} tok/s", TokenRate(*rate)),
+            Self::Ttft(seconds) => write!(f, "first token within {} ms", seconds * 1000.0),
+            Self::Memory(limit) => write!(f, "memory at most {limit}"),
+        }
+    }
+}
+
+/// One goal as it is typed: `tg=30`, `pp=500`, `ttft=500ms`, `memory=32GB`.
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |reason: &str| format!("`{text}` is no goal: {reason}");
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| wrong("write it like tg=30, pp=500, ttft=500ms or memory=32GB"))?;
+        let rate = || match value.trim().parse::<f64>() {
+            Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+            _ => Err(wrong("a rate is a number of tokens per second above 0")),
+        };
+        match name.trim() {
+            "tg" | "decode" => rate().map(Self::Decode),
+            "pp" | "prefill" => rate().map(Self::Prefill),
+            "ttft" => match humantime::parse_duration(value.trim()) {
+                Ok(limit) if !limit.is_zero() => Ok(Self::Ttft(limit.as_secs_f64())),
+                _ => Err(wrong("a time is written like 500ms or 2s")),
+            },
+            "memory" => value.parse().map(Self::Memory).map_err(|reason: String| wrong(&reason)),
+            other => Err(wrong(&format!("`{other}` is none of tg, pp, ttft, memory"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_are_read_told_and_kept() {
+        for (text, goal, told) in [
+            ("tg=30", Goal::Decode(30.0), "decode at least 30.0 tok/s"),
+            ("prefill=500", Goal::Prefill(500.0), "prefill at least 500 tok/s"),
+            ("ttft=500ms", Goal::Ttft(0.5), "first token within 500 ms"),
+            ("memory=1GiB", Goal::Memory(Bytes(1 << 30)), "memory at most 1.00 GiB"),
+        ] {
+            assert_eq!(text.parse(), Ok(goal));
+            assert_eq!(goal.to_string(), told);
+            let json = serde_json::to_string(&goal).unwrap();
+            assert_eq!(serde_json::from_str::<Goal>(&json).unwrap(), goal);
+        }
+        for (wrong, word) in [
+            ("30", "write it like"),
+            ("tg=0", "above 0"),
+            ("tg=nan", "above 0"),
+            ("tg=-1", "above 0"),
+            ("ttft=500", "500ms"),
+            ("ttft=0ms", "500ms"),
+            ("memory=lots", "no amount"),
+            ("watts=5", "none of tg"),
+        ] {
+            let error = wrong.parse::<Goal>().unwrap_err();
+            assert!(error.contains(wrong) && error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_that_can_be_measured_are_goals() {
+        let bounds = Bounds {
+            ttft_ms: Some(250.0),
+            memory: Some(Bytes(5)),
+            min_context: Some(9),
+            max_kl_divergence: Some(0.1),
+        };
+        assert_eq!(Goal::of(&bounds), [Goal::Ttft(0.25), Goal::Memory(Bytes(5))]);
     }
 }

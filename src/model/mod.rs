@@ -4,6 +4,7 @@
 //! left to `store`, judging to `analysis`.
 
 mod card;
+mod cases;
 mod ceilings;
 mod condition;
 mod cpu_list;
@@ -18,6 +19,7 @@ mod trial;
 mod workload;
 
 pub use card::{ModelCard, TypeShare};
+pub use cases::{Case, Cases, Spread};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
 pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
@@ -27,7 +29,7 @@ pub use findings::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
     FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Verdict,
 };
-pub use goal::Figure;
+pub use goal::{Figure, Goal};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,

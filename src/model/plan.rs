@@ -3,7 +3,7 @@
 use autotune_engine::api::{Identity, Setting, VariantReport, Work};
 use serde::{Deserialize, Serialize};
 
-use super::{ModelCard, Objective, Workload};
+use super::{Goal, ModelCard, Objective, Workload};
 
 /// Everything a sweep decided before its first trial. Together with the journal it determines
 /// what is run next, so a stopped sweep continues as if nothing had happened.
@@ -40,6 +40,9 @@ pub struct Plan {
     pub prior: Option<Prior>,
     /// Seed of every random order.
     pub seed: u64,
+    /// What was asked for in numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goals: Vec<Goal>,
 }
 
 impl Plan {
@@ -188,8 +191,9 @@ pub struct Protocol {
     /// Settings by chance that are looked at to judge the search; 0: none.
     #[serde(default)]
     pub audit: u32,
-    /// The search ends when this speed-up is in reach (0.3 = 30 %).
-    #[serde(default)]
+    /// The speed-up that is enough (0.3 = 30 % faster than the default): the search ends when it
+    /// is in reach. `None`: as much as can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
     /// Wall-clock time the sweep may take, in milliseconds; `None`: no limit.
     pub budget_ms: Option<u64>,

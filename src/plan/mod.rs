@@ -191,6 +191,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         rejected: space.rejected,
         prior: wish.prior,
         seed: wish.seed,
+        goals: Vec::new(),
     }
 }
 

@@ -127,6 +127,7 @@ pub(super) fn plan() -> Plan {
         },
         prior: None,
         seed: 7,
+        goals: Vec::new(),
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn plan() -> Plan {
         },
         prior: None,
         seed: 1,
+        goals: Vec::new(),
     }
 }
 

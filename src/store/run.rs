@@ -7,13 +7,14 @@ use std::path::{Component, Path, PathBuf};
 use super::document::{read_document, sync_folder, write_document, write_whole};
 use super::journal::{Contents, Journal, TornLine};
 use super::{StoreError, trials_csv};
-use crate::model::{Findings, Machine, Plan, Trial};
+use crate::model::{Cases, Findings, Machine, Plan, Trial};
 
 const MACHINE: &str = "machine.json";
 const PLAN: &str = "plan.json";
 const TRIALS: &str = "trials.jsonl";
 const TABLE: &str = "trials.csv";
 const FINDINGS: &str = "findings.json";
+const CASES: &str = "cases.json";
 
 /// The machine document's version, fixed by the contract.
 const MACHINE_SCHEMA: &str = "autotune.machine/1";
@@ -98,6 +99,11 @@ impl RunDirectory {
     /// Writes `findings.json`.
     pub fn write_findings(&self, findings: &Findings) -> Result<(), StoreError> {
         write_document(&self.path.join(FINDINGS), findings)
+    }
+
+    /// Writes `cases.json`.
+    pub fn write_cases(&self, cases: &Cases) -> Result<(), StoreError> {
+        write_document(&self.path.join(CASES), cases)
     }
 
     /// Writes `trials.csv`.

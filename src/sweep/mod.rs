@@ -3,6 +3,7 @@
 //!
 //! What to run is left to `search`, how to `measure`, what it means to `analysis`.
 
+mod cases;
 mod progress;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ use crate::measure::{Bench, Expectation, Visit, first_deadline, skipped, visit};
 use crate::model::{Outcome, Plan, Purpose, Room, Source, Trial};
 use crate::plan::does_not_fit;
 use crate::search::{self, Ask, Now, Reason, Step};
+pub use cases::{CASE_ROUNDS, check_cases};
 pub use progress::Progress;
 
 /// Where trials are kept. A trial counts as done when `append` has returned.

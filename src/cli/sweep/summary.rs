@@ -9,7 +9,7 @@ use super::workloads;
 use crate::cli::global::one_line;
 use crate::export;
 use crate::knob::{self, Tool};
-use crate::model::{Candidate, Figure, Findings, Outcome, Plan, Trial, Verdict};
+use crate::model::{Candidate, Figure, Findings, Goal, Outcome, Plan, Trial, Verdict};
 use crate::render::space;
 use crate::search;
 use crate::stats::{Change, Estimate, Separation};
@@ -25,6 +25,12 @@ pub(super) fn plan(plan: &Plan) -> String {
         one_line(&workload.name),
         workloads::lines(workload).join("; ")
     );
+    for goal in goals(plan) {
+        let _ = writeln!(text, "Goal: {goal}");
+    }
+    if let Some(target) = plan.protocol.target {
+        let _ = writeln!(text, "Enough: {:.0} % faster than the default", 100.0 * target);
+    }
     text.push_str(&space::text(plan));
     let [least, most] = protocol.confirm_pairs;
     let _ = writeln!(
@@ -64,6 +70,14 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
         let (_, tuned) = figure(*number, &findings.best);
         let _ = writeln!(text, "  {name:14} {default:>8} -> {tuned:>8}");
     }
+    for goal in goals(plan) {
+        let word = match goal.reached_by(&findings.best) {
+            Some(true) => "reached",
+            Some(false) => "missed",
+            None => "not measured",
+        };
+        let _ = writeln!(text, "  {goal}: {word}");
+    }
     let changed = knob::changed(&findings.baseline.setting, &findings.best.setting);
     if !changed.is_empty() {
         text.push('\n');
@@ -85,6 +99,11 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
         folder.join("report.md").display()
     );
     text
+}
+
+/// What was asked for in numbers: on the command line, and by the workload.
+fn goals(plan: &Plan) -> Vec<Goal> {
+    plan.goals.iter().copied().chain(Goal::of(&plan.workload.limits)).collect()
 }
 
 /// A number of a setting with its name; `-` where it was not measured.

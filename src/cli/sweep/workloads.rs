@@ -9,8 +9,8 @@ use crate::plan::built_in;
 /// The workloads that ship with the program, within 80 columns.
 pub(super) fn table() -> String {
     let mut text = String::from(
-        "Tokens of a turn are written prompt + answer. A file in the same form may be named\n\
-         instead (docs/FORMATS.md, profiles/*.toml).\n\n",
+        "Tokens of a turn are written prompt + answer. A file of your own in the form of\n\
+         profiles/*.toml (docs/FORMATS.md) may be named instead.\n\n",
     );
     for workload in built_in() {
         let _ = writeln!(text, "{:12} {}", workload.name, workload.description);
@@ -65,7 +65,7 @@ fn mix(workload: &Workload) -> Vec<String> {
 pub(super) fn objective(objective: Objective) -> &'static str {
     match objective {
         Objective::TurnTime => "for short turns",
-        Objective::Throughput => "for tokens per second of all sequences",
+        Objective::Throughput => "for tokens per second of all together",
         Objective::Energy => "for little energy per turn",
         Objective::Ttft => "for an early first token",
     }
@@ -92,7 +92,7 @@ mod tests {
             assert!(text.contains(&workload.name) && text.contains(&workload.description));
         }
         assert!(text.contains("92 % of turns: 410 + 192 tokens after 7782 cached"), "{text}");
-        assert!(text.contains("4 sequences at once, context 1024 each"));
+        assert!(text.contains("4 sequences at once, context 2048 each"));
         assert!(text.contains("limits: memory 3.73 GiB"), "{text}");
     }
 }
