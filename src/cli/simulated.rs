@@ -1,6 +1,7 @@
 //! A simulated machine as the documents and the plan see it. Public, so that a comparison of
 //! searches plans on it as the verbs do.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use autotune_engine::api::{Bytes, Engine};
@@ -9,7 +10,10 @@ use autotune_engine::sim::{SimulatedCpu, Simulator, World};
 use super::sweep::place;
 use crate::detect;
 use crate::knob::{self, Knob, Terrain, UnknownKnob};
-use crate::model::{CoreKind, CpuList, KindName, Machine, ModelCard, Node, Provenance, Workload};
+use crate::model::{
+    Ceilings, CoreKind, CpuList, Interval, KindName, Machine, ModelCard, Node, Peak, Provenance,
+    Workload,
+};
 use crate::plan::Here;
 
 /// The machine document of a simulated machine.
@@ -44,12 +48,33 @@ pub fn machine(world: &World) -> Machine {
     machine.limits.cpu_quota_cores = spec.quota_cores;
     machine.limits.allowed_cpus = list(&|_| true);
     machine.limits.usable_threads = Some(world.usable_threads());
+    machine.ceilings = Some(ceilings(world, spec.cores));
     if world.gpu.is_some()
         && let Ok(devices) = Simulator::new(world.clone()).devices()
     {
         detect::add_devices(&mut machine, devices);
     }
     machine
+}
+
+/// What measured peaks would be: of one thread, of doublings, of all cores and of all threads.
+fn ceilings(world: &World, cores: u32) -> Ceilings {
+    let usable = world.usable_threads();
+    let doublings = (0..u32::BITS).map(|shift| 1 << shift).take_while(|count| *count < usable);
+    let counts: BTreeSet<u32> = doublings.chain([cores.min(usable), usable]).collect();
+    let peaks = |rate: &dyn Fn(u32) -> f64| -> Vec<Peak> {
+        let peak = |threads: &u32| {
+            let value = rate(*threads);
+            let rate = Interval { value, low: value, high: value };
+            Peak { threads: *threads, rate, ..Peak::default() }
+        };
+        counts.iter().map(peak).collect()
+    };
+    Ceilings {
+        read_bandwidth_bytes_per_s: peaks(&|count| world.peak(count).bandwidth_bytes_per_s),
+        f32_flops: peaks(&|count| world.peak(count).flops),
+        ..Ceilings::default()
+    }
 }
 
 /// The CPUs that fit a condition.

@@ -3,7 +3,7 @@
 use autotune_engine::api::{Identity, Setting, VariantReport, Work};
 use serde::{Deserialize, Serialize};
 
-use super::{Goal, ModelCard, Objective, Workload};
+use super::{Goal, ModelCard, Objective, Phase, Workload};
 
 /// Everything a sweep decided before its first trial. Together with the journal it determines
 /// what is run next, so a stopped sweep continues as if nothing had happened.
@@ -227,6 +227,34 @@ pub struct Prior {
     /// end of its interval: no setting of these knobs generates faster. `None` where caches or
     /// several devices make the sum meaningless.
     pub decode_roof_tok_per_s: Option<f64>,
+}
+
+impl Prior {
+    /// The ideal speed of a phase with so many threads, tok/s: between measured thread counts on
+    /// the straight line of logarithms, below them in proportion, above them as at the last.
+    #[must_use]
+    pub fn rate(&self, phase: Phase, threads: u32) -> Option<f64> {
+        let known = |point: &PriorPoint| {
+            let rate = match phase {
+                Phase::Prefill => point.prefill_tok_per_s,
+                Phase::Decode => point.decode_tok_per_s,
+            };
+            Some((f64::from(point.threads), rate.filter(|rate| *rate > 0.0)?))
+        };
+        let wanted = f64::from(threads);
+        let points = || self.threads.iter().filter_map(known);
+        let below = points().take_while(|(threads, _)| *threads <= wanted).last();
+        let above = points().find(|(threads, _)| *threads >= wanted);
+        match (below, above) {
+            (Some((low, slow)), Some((high, fast))) if high > low => {
+                let share = (wanted / low).ln() / (high / low).ln();
+                Some(slow * (fast / slow).powf(share))
+            }
+            (Some((_, rate)), _) => Some(rate),
+            (None, Some((high, fast))) => Some(fast * wanted / high),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Ideal speeds with so many threads.

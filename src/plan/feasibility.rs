@@ -317,9 +317,14 @@ pub fn tight(forecast: &Forecast, available: Option<Bytes>) -> bool {
 
 /// Takes levels out of the space that do not fit while everything else is the baseline's, with
 /// their sums as the reason. `judge` gives the sum of a setting that does not fit; processes are
-/// judged only where memory is [`tight`], because each has to be started for it.
+/// judged only where memory is [`tight`], because each has to be started for it. More layers of a
+/// mixture on the cards stay where they fit with its experts left behind.
 pub fn rule_out(plan: &mut Plan, tight: bool, judge: &mut dyn FnMut(&Setting) -> Option<String>) {
     let baseline = plan.baseline.clone();
+    let experts = plan.axes.iter().find(|axis| axis.knob == "cpu_experts").cloned();
+    let without_experts = |setting: &Setting| {
+        experts.as_ref().and_then(|axis| apply(axis, setting, axis.levels.last()?))
+    };
     let rejected = &mut plan.rejected;
     for axis in &mut plan.axes {
         if axis.scope == Scope::Setter || (axis.scope == Scope::Process && !tight) {
@@ -328,7 +333,12 @@ pub fn rule_out(plan: &mut Plan, tight: bool, judge: &mut dyn FnMut(&Setting) ->
         let whole = axis.clone();
         axis.levels.retain(|level| {
             let setting = apply(&whole, &baseline, level).filter(|it| *it != baseline);
-            let Some(reason) = setting.and_then(|setting| judge(&setting)) else { return true };
+            let Some(setting) = setting else { return true };
+            let Some(reason) = judge(&setting) else { return true };
+            let slimmer = without_experts(&setting).filter(|_| whole.knob == "gpu_layers");
+            if slimmer.is_some_and(|slimmer| judge(&slimmer).is_none()) {
+                return true;
+            }
             let (knob, level) = (whole.knob.clone(), Some(level.clone()));
             rejected.push(Rejected { knob, level, reason });
             false

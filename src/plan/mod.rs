@@ -175,6 +175,9 @@ pub fn plan(wish: Wish<'_>) -> Plan {
             throughput: wish.workload.objective == Objective::Throughput,
         },
     );
+    // What cards compute and read, the processor's peaks say nothing of.
+    let offloads = baseline.load.gpu_layers != GpuLayers::Count(0)
+        || space.axes.iter().any(|axis| axis.knob == "gpu_layers");
     Plan {
         schema: Plan::SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -189,7 +192,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         baseline_notes,
         axes: space.axes,
         rejected: space.rejected,
-        prior: wish.prior,
+        prior: wish.prior.filter(|_| !offloads),
         seed: wish.seed,
         goals: Vec::new(),
     }

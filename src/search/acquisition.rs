@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use autotune_engine::api::Setting;
-use statrs::distribution::{Continuous, ContinuousCDF, Normal};
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::cost::Cost;
 use super::field::{Field, Point};
@@ -21,6 +21,10 @@ const CACHE_SD: f64 = 0.03;
 const UNKNOWN_SD: f64 = 0.02;
 /// A change of what is loaded pays for so many further looks there.
 const LOOKS_PER_LOAD: f64 = 8.0;
+/// A step from the best is worth a look unless it is believed to cost so many times as much.
+const HOPEFUL: f64 = 1.06;
+/// Best settings around which, and around the baseline, a large space is sampled.
+const CENTRES: usize = 2;
 /// Best points whose neighbours are tried too.
 const CLIMBS: usize = 3;
 /// Steps of one climb at most.
@@ -108,10 +112,33 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
         standing
     }
 
+    /// A setting one step from the best in a single knob that was not looked at and is not
+    /// believed to be hopeless: expected improvement can be sure of itself too early.
+    pub(super) fn beside_the_best(&self) -> Option<Setting> {
+        let mut memory = Memory::default();
+        let (best, cost) = self.standing().into_iter().next()?;
+        let best = self.field.point(&best)?;
+        let seen = |setting: &Setting| {
+            *setting == self.ledger.plan.baseline || self.ledger.has_seen(setting)
+        };
+        self.field.steps(&best).find_map(|point| {
+            let setting = self.field.setting(&point)?;
+            let wanted = !seen(&setting) && self.ledger.may_run(&setting);
+            let hopeful = wanted && self.turn(&point, &mut memory).mean <= cost * HOPEFUL;
+            hopeful.then_some(setting)
+        })
+    }
+
     /// The look that promises most per second among those not taken yet.
     pub(super) fn best_look(&self, cost: &Cost, chance: &mut impl rand::Rng) -> Option<Promise> {
         let mut memory = Memory::default();
-        let best = self.standing().first().map_or(1.0, |(_, cost)| *cost).min(1.0);
+        let standing = self.standing();
+        let best = standing.first().map_or(1.0, |(_, cost)| *cost).min(1.0);
+        let good = standing.iter().take(CENTRES).map(|(setting, _)| setting);
+        let centres: Vec<Point> = good
+            .chain([&self.ledger.plan.baseline])
+            .filter_map(|setting| self.field.point(setting))
+            .collect();
         let looked_at = self.ledger.seen().iter().copied().chain([&self.ledger.plan.baseline]);
         let seen: Vec<Point> = looked_at.filter_map(|it| self.field.point(it)).collect();
         let mut pool: Vec<(Point, f64, f64)> = Vec::new();
@@ -126,7 +153,7 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
             });
             pool.push((point, improvement, improvement / seconds.max(1e-3)));
         };
-        let candidates = self.field.pool(chance);
+        let candidates = self.field.pool(&centres, chance);
         let small = candidates.len() == self.field.size();
         for (point, improvement) in self.promising(&candidates, best) {
             if improvement > 0.0 {
@@ -195,15 +222,17 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
 pub(super) struct Memory(HashMap<(Phase, Vec<u64>), Belief>);
 
 /// What a look at this belief is expected to lower the best cost by (Jones, Schonlau and Welch,
-/// 1998).
+/// 1998), the cost being taken as log-normal with this mean and deviation: what is unsure of a slow
+/// setting is mostly how much slower it is.
 fn expected_improvement(best: f64, belief: Belief) -> f64 {
-    let standard = Normal::standard();
-    if belief.sd < 1e-9 {
+    let relative = belief.sd / belief.mean.max(1e-12);
+    let log_sd = relative.mul_add(relative, 1.0).ln().sqrt();
+    if log_sd < 1e-9 {
         return (best - belief.mean).max(0.0);
     }
-    let gap = best - belief.mean;
-    let distance = gap / belief.sd;
-    gap * standard.cdf(distance) + belief.sd * standard.pdf(distance)
+    let standard = Normal::standard();
+    let distance = ((best / belief.mean).ln() + log_sd * log_sd / 2.0) / log_sd;
+    best * standard.cdf(distance) - belief.mean * standard.cdf(distance - log_sd)
 }
 
 /// Every look of the search as the surrogate of a phase takes it: the logarithm of the time over
@@ -242,20 +271,12 @@ fn looks(ledger: &Ledger<'_>, field: &Field<'_>, phase: Phase) -> Vec<Look> {
 
 /// What the machine's peaks let expect of a setting's time in a phase: the logarithm of its ratio
 /// to the baseline's, from the thread count; 0 where nothing is known.
-fn prior(plan: &Plan, setting: &Setting, phase: Phase) -> f64 {
-    let Some(prior) = &plan.prior else { return 0.0 };
-    let rate = |setting: &Setting| {
-        let wanted = match phase {
-            Phase::Prefill => setting.threads.threads_batch,
-            Phase::Decode => setting.threads.threads,
-        };
-        let own = prior.threads.iter().find(|point| point.threads == wanted)?;
-        let rate = match phase {
-            Phase::Prefill => own.prefill_tok_per_s,
-            Phase::Decode => own.decode_tok_per_s,
-        };
-        rate.filter(|rate| *rate > 0.0)
+pub(super) fn prior(plan: &Plan, setting: &Setting, phase: Phase) -> f64 {
+    let threads = |setting: &Setting| match phase {
+        Phase::Prefill => setting.threads.threads_batch,
+        Phase::Decode => setting.threads.threads,
     };
+    let rate = |setting| plan.prior.as_ref()?.rate(phase, threads(setting));
     match (rate(&plan.baseline), rate(setting)) {
         (Some(base), Some(own)) => (base / own).ln(),
         _ => 0.0,
@@ -269,8 +290,13 @@ mod tests {
     #[test]
     fn improvement_is_expected_where_a_belief_is_low_or_unsure() {
         let of = |mean, sd| expected_improvement(1.0, Belief { mean, sd });
-        assert!((of(1.0, 0.1) - 0.1 * 0.398_942_280_401_432_7).abs() < 1e-9);
+        // As a call option at the money: 2 Φ(s/2) - 1, s the deviation of the logarithm.
+        let log_sd = 1.01_f64.ln().sqrt();
+        let exact = 2.0 * Normal::standard().cdf(log_sd / 2.0) - 1.0;
+        assert!((of(1.0, 0.1) - exact).abs() < 1e-12 && exact > 0.039);
         assert!(of(0.9, 0.1) > of(1.0, 0.1) && of(1.0, 0.2) > of(1.0, 0.1));
         assert!((of(0.8, 0.0) - 0.2).abs() < 1e-12 && of(1.2, 0.0) == 0.0);
+        // A setting that may be twenty or sixty times as slow promises nothing.
+        assert!(of(40.0, 40.0) < 1e-3);
     }
 }

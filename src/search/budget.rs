@@ -81,6 +81,15 @@ impl Budget {
                 && self.trials + 1.0 <= (mark * self.whole_trials).max(0.0)
     }
 
+    /// Whether a look fits although the search's own share is spent: as long as nothing is better
+    /// than the baseline there is nothing to confirm, and finals and confirmation need no time yet.
+    pub(super) fn allow_late(&self, ask: &Ask) -> bool {
+        let mark = self.mark(Purpose::Confirm) - CONFIRM_SHARE;
+        let cost = self.cost.visit_to_ms(&ask.setting);
+        self.elapsed_ms + cost <= mark * self.whole_ms
+            && self.trials + 1.0 <= (mark * self.whole_trials).max(0.0)
+    }
+
     /// Whether so much of the curves' own share is left.
     pub(super) fn allow_curve(&self, spent_ms: f64) -> bool {
         spent_ms < self.curve_share * self.whole_ms

@@ -50,16 +50,28 @@ impl Place {
         }
     }
 
+    /// From the sum that the plan's room is compared with.
+    fn in_sum(reason: &str) -> Self {
+        if reason.starts_with("main memory") { Self::Host } else { Self::Device }
+    }
+
     /// Whether a setting needs at least the memory that a smaller one did not get there.
     fn lacks(self, setting: &Setting, small: &Setting) -> bool {
-        let (layers, fewer) = (setting.load.gpu_layers, small.load.gpu_layers);
+        let (own, other) = (&setting.load, &small.load);
         let ordered = match self {
-            Self::Device => layers >= fewer,
-            Self::Host => layers <= fewer,
-            Self::Unknown => layers == fewer,
+            Self::Device => {
+                own.gpu_layers >= other.gpu_layers && own.cpu_experts <= other.cpu_experts
+            }
+            Self::Host => {
+                own.gpu_layers <= other.gpu_layers && own.cpu_experts >= other.cpu_experts
+            }
+            Self::Unknown => own.gpu_layers == other.gpu_layers,
         };
         let mut same_layers = setting.clone();
-        same_layers.load.gpu_layers = fewer;
+        same_layers.load.gpu_layers = other.gpu_layers;
+        if self != Self::Unknown {
+            same_layers.load.cpu_experts = other.cpu_experts;
+        }
         ordered && knob::at_least_as_large(&same_layers, small)
     }
 }
@@ -72,6 +84,9 @@ impl Closure {
         let mut failures: BTreeMap<&Setting, usize> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.asked != *baseline) {
             closure.record(baseline, trial);
+            if let Outcome::NotRun(not_run) = &trial.outcome {
+                closure.out_of_memory.push((trial.asked.clone(), Place::in_sum(&not_run.reason)));
+            }
             let Outcome::Failed(failure) = &trial.outcome else { continue };
             let place = match failure {
                 Failure::OutOfMemory { reason, .. } => Some(Place::named_in(reason)),

@@ -8,7 +8,7 @@ use crate::stats::median;
 /// What visits have cost so far, in milliseconds.
 #[derive(Debug, Clone)]
 pub(super) struct Cost {
-    /// A visit besides changing what is loaded.
+    /// A visit to the baseline, besides changing what is loaded.
     pub(super) visit_ms: f64,
     /// Loading something for the first time.
     pub(super) load_ms: f64,
@@ -40,7 +40,7 @@ impl Cost {
                 }
             }
             // Soaks and curves over depth do other work.
-            if trial.work == plan.work(&trial.asked) {
+            if trial.asked == plan.baseline && trial.work == plan.work(&trial.asked) {
                 visits.push((trial.elapsed_ms as f64 - changing).max(0.0));
             }
         }

@@ -5,6 +5,7 @@
 
 use autotune_engine::api::Setting;
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use crate::knob::{self, ActsOn, Knob};
 use crate::model::{Axis, Level, Phase, Plan};
@@ -13,6 +14,8 @@ use crate::model::{Axis, Level, Phase, Plan};
 const WHOLE: usize = 4000;
 /// Points of a sample of a larger space.
 const SAMPLE: usize = 1500;
+/// Changes from a centre that a point of a sample has at most.
+const MOST_CHANGES: usize = 4;
 
 /// One level of each axis, by its place there.
 pub(super) type Point = Vec<u8>;
@@ -100,9 +103,26 @@ impl<'a> Field<'a> {
         tracks.map(|track| track.scale.is_none()).collect()
     }
 
-    /// All points of a small space, a sample of a large one.
-    pub(super) fn pool(&self, chance: &mut impl rand::Rng) -> Vec<Point> {
-        if self.size() <= WHOLE { self.all().collect() } else { self.sample(SAMPLE, chance) }
+    /// All points of a small space; of a large one a sample, most of it few changes away from
+    /// these centres: what differs from a good setting in everything is good by luck only.
+    pub(super) fn pool(&self, centres: &[Point], chance: &mut impl rand::Rng) -> Vec<Point> {
+        if self.size() <= WHOLE || centres.is_empty() {
+            return if self.size() <= WHOLE {
+                self.all().collect()
+            } else {
+                self.sample(SAMPLE, chance)
+            };
+        }
+        let mut pool: Vec<Point> = centres.iter().flat_map(|it| self.neighbours(it)).collect();
+        while pool.len() < SAMPLE {
+            let Some(mut point) = centres.choose(chance).cloned() else { break };
+            for _ in 0..chance.random_range(2..=MOST_CHANGES) {
+                let axis = chance.random_range(0..self.dimensions());
+                point[axis] = chance.random_range(0..self.levels(axis));
+            }
+            pool.push(point);
+        }
+        pool
     }
 
     /// So many points by chance.
@@ -124,6 +144,15 @@ impl<'a> Field<'a> {
                 rest /= levels;
             }
             point
+        })
+    }
+
+    /// The points one step away in a single axis: the next levels where they have an order, every
+    /// other level where they have none.
+    pub(super) fn steps<'p>(&'p self, point: &'p [u8]) -> impl Iterator<Item = Point> + 'p {
+        self.neighbours(point).filter(|other| {
+            let mut differing = (0..point.len()).filter(|axis| point[*axis] != other[*axis]);
+            differing.all(|axis| !self.is_ordered(axis) || point[axis].abs_diff(other[axis]) == 1)
         })
     }
 
@@ -197,7 +226,7 @@ mod tests {
         }
         assert!(runs > 100 && runs <= field.size());
         let mut chance = Xoshiro256PlusPlus::seed_from_u64(1);
-        assert!(!field.pool(&mut chance).is_empty());
+        assert!(!field.pool(std::slice::from_ref(&own), &mut chance).is_empty());
         let axes: usize = plan.axes.iter().map(|axis| axis.levels.len() - 1).sum();
         assert_eq!(field.neighbours(&own).count(), axes);
     }

@@ -173,8 +173,16 @@ fn searching(ledger: &Ledger<'_>, budget: &Budget, now: Now) -> Option<Ask> {
         .filter(|purpose| *purpose >= reached)
         .find_map(|purpose| {
             let ask = opened(ledger, open(purpose)?, now);
-            budget.allow(&ask).then_some(ask)
+            let late =
+                || purpose == Purpose::Search && !is_ahead(ledger) && budget.allow_late(&ask);
+            (budget.allow(&ask) || late()).then_some(ask)
         })
+}
+
+/// Whether a setting looks better than the baseline by more than what counts as equal.
+fn is_ahead(ledger: &Ledger<'_>) -> bool {
+    let indifference = ledger.plan.protocol.indifference;
+    halving::leader(ledger).is_some_and(|(_, cost)| cost < 1.0 / (1.0 + indifference))
 }
 
 /// The next visit after the confirmation.

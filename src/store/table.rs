@@ -224,7 +224,7 @@ mod tests {
             (field(0, "outcome"), field(2, "outcome")),
             ("measured".into(), "crashed".into())
         );
-        assert_eq!((field(0, "purpose"), field(0, "source")), ("screen".into(), "measured".into()));
+        assert_eq!((field(0, "purpose"), field(0, "source")), ("search".into(), "measured".into()));
         assert_eq!(field(0, "prefill_tok_per_s"), "128");
         assert_eq!(field(0, "decode_tok_per_s"), "50");
         assert_eq!(field(0, "asked_isa_variant"), "haswell");

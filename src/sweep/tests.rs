@@ -9,7 +9,7 @@ use autotune_engine::sim::{Simulator, VirtualClock, World};
 use super::*;
 use crate::knob;
 use crate::measure::{NoSensors, calibrate};
-use crate::model::{Level, ModelCard, Purpose, Verdict};
+use crate::model::{Level, ModelCard, Prior, PriorPoint, Purpose, Verdict};
 use crate::plan::{self, Here, Limits, Wish};
 use crate::stats::{Separation, paired_change};
 
@@ -109,6 +109,7 @@ fn lab(world: World, seed: u64, limits: Limits) -> Lab {
     let machine = world.machine;
     let mut card = plan::tests::card();
     card.file_bytes = Bytes(world.model.size_bytes);
+    let prior = peaks(&world);
     let mut engine = Simulator::seeded(world, seed);
     let clock = engine.clock();
     let here = Here {
@@ -119,8 +120,23 @@ fn lab(world: World, seed: u64, limits: Limits) -> Lab {
         gpu_memory: None,
         gpu_layers: None,
     };
-    let plan = planned(&mut engine, &clock, &card, here, limits, seed);
+    let plan =
+        Plan { prior: Some(prior), ..planned(&mut engine, &clock, &card, here, limits, seed) };
     Lab { engine, clock, plan, fate: |_, _, _| None }
+}
+
+/// What measured peaks would let expect.
+fn peaks(world: &World) -> Prior {
+    let point = |threads: u32| {
+        let peak = world.peak(threads);
+        PriorPoint {
+            threads,
+            prefill_tok_per_s: Some(peak.flops / (2.0 * world.model.parameters as f64)),
+            decode_tok_per_s: Some(peak.bandwidth_bytes_per_s / world.model.bytes_per_token as f64),
+        }
+    };
+    let threads: Vec<PriorPoint> = (1..=world.usable_threads()).map(point).collect();
+    Prior { threads, decode_roof_tok_per_s: None }
 }
 
 fn planned(

@@ -34,6 +34,6 @@ pub use spec::{
     BurstSpec, Crash, CrashKind, CrashWhen, FlashAttentionSpec, MachineSpec, ModelSpec, NoiseSpec,
     SelfTest, StepCosts, ThrottleSpec, VariantSpec,
 };
-pub use team::SimulatedCpu;
+pub use team::{Peak, SimulatedCpu};
 pub use truth::{Switch, Truth};
 pub use world::{World, WorldError};

@@ -34,6 +34,15 @@ pub(super) struct Team {
     pub(super) stretch: f64,
 }
 
+/// What some threads could do at most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak {
+    /// Operations per second.
+    pub flops: f64,
+    /// Bytes read per second.
+    pub bandwidth_bytes_per_s: f64,
+}
+
 impl World {
     /// The CPUs in the order of their numbers.
     #[must_use]
@@ -84,11 +93,20 @@ impl World {
         }
         let bound = mask.is_some() && setting.threads.strict == Toggle::On;
         if !bound {
-            let nodes = self.numa.map_or(1, |numa| numa.nodes);
-            let turn = |cpu: &SimulatedCpu| cpu.core % (self.machine.cores / nodes).max(1);
-            cpus.sort_by_key(|cpu| (cpu.sibling, cpu.slow, turn(cpu), cpu.node, cpu.number));
+            self.spread(&mut cpus);
         }
-        // A CPU set leaves fewer; under a quota all run, for less of the time.
+        self.first(cpus, threads)
+    }
+
+    /// Puts CPUs in the order in which the system fills them.
+    fn spread(&self, cpus: &mut [SimulatedCpu]) {
+        let nodes = self.numa.map_or(1, |numa| numa.nodes);
+        let turn = |cpu: &SimulatedCpu| cpu.core % (self.machine.cores / nodes).max(1);
+        cpus.sort_by_key(|cpu| (cpu.sibling, cpu.slow, turn(cpu), cpu.node, cpu.number));
+    }
+
+    /// The first of these CPUs: a CPU set leaves fewer; under a quota all run, for less of the time.
+    fn first(&self, mut cpus: Vec<SimulatedCpu>, threads: u32) -> Vec<SimulatedCpu> {
         let most = self.machine.usable_threads.unwrap_or(u32::MAX).min(threads);
         cpus.truncate(usize::try_from(most).unwrap_or(usize::MAX));
         cpus
@@ -121,6 +139,23 @@ impl World {
             waiting_s,
             stretch: collapse / duty / self.left_by_others(setting.threads.priority)?,
         })
+    }
+
+    /// What measured peaks of so many threads, each with its own memory, would be.
+    #[must_use]
+    pub fn peak(&self, threads: u32) -> Peak {
+        let machine = &self.machine;
+        let mut cpus = self.cpus();
+        self.spread(&mut cpus);
+        let cpus = self.first(cpus, threads);
+        let running = f64::from(u32::try_from(cpus.len()).unwrap_or(u32::MAX)).max(1.0);
+        let duty = machine.quota_cores.map_or(1.0, |quota| (quota / running).min(1.0));
+        let readers = self.with_slow(&cpus, fast_cores(&cpus) as f64);
+        let bandwidth = readers * machine.core_bandwidth_bytes_per_s;
+        Peak {
+            flops: machine.core_flops * self.cores_worth(&cpus) * duty,
+            bandwidth_bytes_per_s: bandwidth.min(machine.bandwidth_bytes_per_s) * duty,
+        }
     }
 
     /// CPUs that threads may keep busy without waiting for each other's turn.

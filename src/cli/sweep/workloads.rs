@@ -65,7 +65,7 @@ fn mix(workload: &Workload) -> Vec<String> {
 pub(super) fn objective(objective: Objective) -> &'static str {
     match objective {
         Objective::TurnTime => "for short turns",
-        Objective::Throughput => "for tokens per second of all together",
+        Objective::Throughput => "for tokens/s in all",
         Objective::Energy => "for little energy per turn",
         Objective::Ttft => "for an early first token",
     }
