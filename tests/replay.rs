@@ -82,7 +82,12 @@ fn grid(baseline: &Setting) -> Vec<Setting> {
 
 /// Visits every setting of the grid in turn and keeps the journal.
 fn recorded(folder: &Path, world: &World) -> Plan {
-    let plan = planned(world);
+    let mut plan = planned(world);
+    plan.axes.retain(|axis| GRID.iter().any(|(name, _)| axis.knob == *name));
+    for axis in &mut plan.axes {
+        let (_, levels) = GRID.iter().find(|(name, _)| axis.knob == *name).unwrap();
+        axis.levels = levels.iter().copied().map(Level::Count).collect();
+    }
     let mut run = RunDirectory::create(folder, &simulated::machine(world), &plan).unwrap();
     let mut engine = Simulator::new(world.clone());
     let clock = engine.clock();
@@ -164,6 +169,27 @@ fn a_search_on_a_record_finds_the_best_that_was_recorded() {
         let name = if more.is_empty() { "recorded.gguf" } else { "other.gguf" };
         assert_eq!(replayed.model.path, Path::new(name));
     }
+}
+
+#[test]
+fn without_a_word_about_knobs_only_what_was_recorded_is_asked_for() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("recorded");
+    let recorded = recorded(&folder, &world());
+    let out = home.path().join("out");
+    let mut command = autotune(home.path());
+    command.args(["sweep", "--engine", &format!("replay:{}", folder.display())]);
+    command.args(["--budget", "10m", "--no-cache", "--out"]).arg(&out);
+    let printed = run(&mut command);
+    assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    let replayed: Plan = serde_json::from_str(&read("plan.json")).unwrap();
+    let levels = |plan: &Plan| -> Vec<(String, usize)> {
+        plan.axes.iter().map(|axis| (axis.knob.clone(), axis.levels.len())).collect()
+    };
+    assert_eq!(levels(&replayed), levels(&recorded));
+    let findings: serde_json::Value = serde_json::from_str(&read("findings.json")).unwrap();
+    assert_eq!(findings["trials_failed"], 0, "{}", printed.stderr);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::model::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Fitness, Grade, Plan, Purpose,
     SoakFinding, Source, Trial,
 };
-use crate::stats::{certificate, paired_change};
+use crate::stats::{LOOKS, certificate, paired_change};
 
 /// Blocks with which the resolution is stated, and the factor from the spread of a pair to the
 /// least effect that 28 pairs show in four of five cases (two-sided 5 %).
@@ -59,6 +59,9 @@ fn among_finalists(plan: &Plan, paced: &[Paced<'_>]) -> Option<AmongFinalists> {
             runners.iter().map(turn).collect()
         })
         .collect();
+    if complete.len() < LOOKS[0] as usize {
+        return None;
+    }
     let found = certificate(&complete, plan.protocol.confidence)?;
     Some(AmongFinalists {
         setting: runners.get(found.leader).copied()?.clone(),
@@ -94,19 +97,22 @@ fn audit(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>], best: &Setting) -> 
     settings.dedup();
     let protocol = &plan.protocol;
     let zone = protocol.certify_within.max(protocol.indifference);
-    let (mut compared, mut better) = (0, 0);
+    let (mut compared, mut better, mut open) = (0, 0, 0);
     for setting in settings {
         let pairs = pairs(paced, Purpose::Audit, best, setting);
         let ratios: Vec<f64> = pairs.iter().filter_map(|pair| pair.log_speed(Part::Turn)).collect();
         let Some(change) = paired_change(&ratios, protocol.confidence, zone) else { continue };
         compared += 1;
-        better += u32::from(change.speed_ratio.value > 1.0 + zone && ratios.len() > 1);
+        let ahead = change.speed_ratio.value > 1.0 + zone;
+        better += u32::from(ahead && ratios.len() > 1);
+        open += u32::from(ahead && ratios.len() == 1);
     }
     (compared > 0).then(|| AuditClaim {
         looked: compared,
         better,
         // None of m random ones better: at this confidence no more than this share of all is.
-        share: (better == 0)
+        // One that looked better and was not visited again leaves that open.
+        share: (better == 0 && open == 0)
             .then(|| 1.0 - (1.0 - protocol.confidence).powf(1.0 / f64::from(compared))),
         by_more_than: zone,
         confidence: protocol.confidence,
@@ -132,17 +138,18 @@ pub(super) fn fitness(plan: &Plan, paced: &[Paced<'_>]) -> Option<Fitness> {
 }
 
 /// What became of the winner's speed over minutes.
-pub(super) fn soak(trials: &[Trial], paced: &[Paced<'_>]) -> Option<SoakFinding> {
-    let own: Vec<&Paced<'_>> =
-        paced.iter().filter(|one| one.trial.purpose == Purpose::Soak).collect();
+pub(super) fn soak(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Option<SoakFinding> {
+    // A session that goes on with a soak begins with the baseline.
+    let lasted = |trial: &Trial| trial.purpose == Purpose::Soak && trial.asked != plan.baseline;
+    let own: Vec<&Paced<'_>> = paced.iter().filter(|one| lasted(one.trial)).collect();
     let turns: Vec<f64> = own.iter().filter_map(|one| Some(one.cost?.ln())).collect();
     let third = turns.len() / 3;
     if third == 0 {
         return None;
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let lasted = |trial: &&Trial| trial.purpose == Purpose::Soak;
-    let elapsed_ms: u64 = trials.iter().filter(lasted).map(|trial| trial.elapsed_ms).sum();
+    let elapsed_ms: u64 =
+        trials.iter().filter(|trial| lasted(trial)).map(|trial| trial.elapsed_ms).sum();
     Some(SoakFinding {
         seconds: elapsed_ms as f64 / 1e3,
         slower_at_end: (mean(&turns[turns.len() - third..]) - mean(&turns[..third])).exp_m1(),

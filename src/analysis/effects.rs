@@ -45,10 +45,22 @@ pub(super) fn effects(plan: &Plan, paced: &[Paced<'_>], best: &Setting) -> Vec<E
         .collect();
     let ratio = |effect: &Effect| effect.alone.map_or(0.0, |change| change.speed_ratio.value);
     steps.sort_by(|a, b| ratio(&b.1).total_cmp(&ratio(&a.1)));
+    // The way that was walked: the settings of its blocks are those that were visited last.
+    let last_block = |setting: &Setting| {
+        let own = |one: &&Paced<'_>| one.trial.purpose == purpose && one.trial.asked == *setting;
+        paced.iter().filter(own).map(|one| one.trial.block).max()
+    };
     let mut here = plan.baseline.clone();
-    for (axis, effect) in &mut steps {
-        let Some(next) = knob::apply(axis, &here, &axis.levels[1]) else { continue };
+    for place in 0..steps.len() {
+        let next = |(axis, _): &(Axis, Effect)| knob::apply(axis, &here, &axis.levels[1]);
+        let walked = |step: &(Axis, Effect)| next(step).and_then(|setting| last_block(&setting));
+        // Of equals the first one, which does most alone.
+        let chosen =
+            (place..steps.len()).rev().max_by_key(|it| walked(&steps[*it])).unwrap_or(place);
+        steps[place..=chosen].rotate_right(1);
+        let Some(next) = next(&steps[place]) else { continue };
         here = next;
+        let effect = &mut steps[place].1;
         let (cumulative, evidence) = measured(&plan.baseline, &here);
         effect.cumulative = cumulative;
         effect.evidence.extend(evidence);

@@ -34,7 +34,7 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
         baseline: candidate(&plan.baseline),
         claims: claims::claims(plan, trials, &paced, &winner),
         fitness: claims::fitness(plan, &paced),
-        soak: claims::soak(trials, &paced),
+        soak: claims::soak(plan, trials, &paced),
         looked_at: looked_at(plan, trials),
         space: plan
             .axes

@@ -16,7 +16,7 @@ mod peaks;
 mod plan;
 mod probe;
 mod progress;
-mod replay;
+pub mod replay;
 mod report;
 mod rpc_server;
 pub mod simulated;

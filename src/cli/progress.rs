@@ -59,7 +59,10 @@ impl<'a> Display<'a> {
     }
 
     fn finished(&self, trial: &Trial, progress: &Progress) {
-        let words = setting_words(self.plan, &trial.asked);
+        let mut words = setting_words(self.plan, &trial.asked);
+        if trial.work.depth != self.plan.protocol.slice.depth {
+            words = format!("{words}, after {} tokens", trial.work.depth);
+        }
         let result = result_words(trial);
         if let Some(bar) = &self.bar {
             bar.set_length(u64::from(progress.expected_trials));

@@ -1,4 +1,5 @@
-//! A run directory as an engine: the journal's measured trials become plain records.
+//! A run directory as an engine: the journal's measured trials become plain records. Public, so
+//! that a comparison of searches runs on it as the verbs do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use autotune_engine::replay::{Measured, Record, Recording, Replay};
 
 use super::{Exit, Stop};
 use crate::knob;
-use crate::model::{Machine, ModelCard, Outcome, Provenance, Source, Trial};
+use crate::model::{Axis, Machine, ModelCard, Outcome, Provenance, Source, Trial};
 use crate::store::StoredRun;
 
 /// The file of a run directory that a replay may be named by.
@@ -18,6 +19,8 @@ const JOURNAL: &str = "trials.jsonl";
 pub(super) struct Recorded {
     pub(super) machine: Machine,
     pub(super) model: ModelCard,
+    /// The space that was recorded.
+    pub(super) axes: Vec<Axis>,
 }
 
 impl Recorded {
@@ -37,17 +40,29 @@ pub(super) fn open(path: &Path) -> Result<(Replay, Recorded), Stop> {
         let stop = Stop::from_error(Exit::Usage, &error);
         stop.hint("replay:DIR names a run directory, or its trials.jsonl beside machine.json and plan.json")
     })?;
-    let records: Vec<Record> = run.trials.iter().filter_map(record).collect();
-    if !records.iter().any(|record| record.outcome.is_ok()) {
+    let seed = run.plan.seed;
+    let Some(engine) = engine(&run, seed) else {
         return Err(Stop::usage(format!("nothing was measured in {}", folder.display())));
-    }
-    let (mut machine, plan) = (run.machine, run.plan);
-    machine.provenance = Provenance::Simulated;
-    let card = &plan.model;
+    };
+    let (machine, plan) = (as_simulated(run.machine), run.plan);
+    Ok((engine, Recorded { machine, model: plan.model, axes: plan.axes }))
+}
+
+/// The machine of a replay: nothing on it is measured now.
+#[must_use]
+pub fn as_simulated(machine: Machine) -> Machine {
+    Machine { provenance: Provenance::Simulated, ..machine }
+}
+
+/// What a run recorded, drawn by a seed; `None` where nothing ran.
+#[must_use]
+pub fn engine(run: &StoredRun, seed: u64) -> Option<Replay> {
+    let records: Vec<Record> = run.trials.iter().filter_map(record).collect();
+    let (plan, card) = (&run.plan, &run.plan.model);
     let recording = Recording {
-        identity: plan.engine,
-        variants: plan.variants,
-        devices: machine.devices.clone().unwrap_or_default(),
+        identity: plan.engine.clone(),
+        variants: plan.variants.clone(),
+        devices: run.machine.devices.clone().unwrap_or_default(),
         model: ModelFacts {
             description: card.name.clone().unwrap_or_else(|| card.architecture.clone()),
             size_bytes: Bytes(card.file_bytes.0),
@@ -57,7 +72,8 @@ pub(super) fn open(path: &Path) -> Result<(Replay, Recorded), Stop> {
         records,
         canonical: knob::canonical,
     };
-    Ok((Replay::seeded(recording, plan.seed), Recorded { machine, model: plan.model }))
+    let ran = recording.records.iter().any(|record| record.outcome.is_ok());
+    ran.then(|| Replay::seeded(recording, seed))
 }
 
 /// A trial that was run then and there, or failed.

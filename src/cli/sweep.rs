@@ -306,6 +306,10 @@ fn begin(
     }
     let opened = engine::open_with(&arguments.engine, &arguments.devices)?;
     let mut place = Place::open(opened, model, &arguments.devices.rpc, printer)?;
+    let mut resolved = resolved;
+    if let Some(axes) = &place.recorded {
+        resolved.knobs.keep_to(axes, !arguments.knobs.is_empty());
+    }
     let plan = planned(arguments, resolved, &mut place, printer)?;
     if arguments.dry_run {
         let text = match arguments.format {

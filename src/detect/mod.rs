@@ -60,7 +60,7 @@ pub use host::{Host, Unread};
 pub use live::{Live, live};
 pub use nvidia::{GpuProcess, gpu_processes};
 pub use registers::Registers;
-pub use sensor::{ProcessorTimes, processor_times};
+pub use sensor::{ProcessorTimes, own_processor_time, processor_times};
 pub use topology::Topology;
 pub use tree::Tree;
 

@@ -39,9 +39,54 @@ fn parse(text: &str, ticks_per_second: u64) -> Option<ProcessorTimes> {
     })
 }
 
+/// Processor time that this process and its children, the engine's workers, used; `None` where
+/// the system does not tell.
+#[must_use]
+pub fn own_processor_time() -> Option<Duration> {
+    let ticks = |path: &str, fields: usize| {
+        let text = std::fs::read_to_string(path).ok()?;
+        used_ticks(&text, fields)
+    };
+    // With the children that have ended and were waited for.
+    let mut all = ticks("/proc/self/stat", 4)?;
+    for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).ok()?;
+        for child in children.split_whitespace() {
+            // One that ends meanwhile is counted the next time.
+            all = all.saturating_add(ticks(&format!("/proc/{child}/stat"), 2).unwrap_or(0));
+        }
+    }
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_secs_f64(all as f64 / per_second as f64))
+}
+
+/// The sum of so many of user time, system time and both of ended children, in ticks: fields 14 to
+/// 17 of `proc_pid_stat(5)`, counted behind the name, which may hold anything.
+fn used_ticks(text: &str, fields: usize) -> Option<u64> {
+    let (_, behind) = text.rsplit_once(')')?;
+    let ticks: Vec<u64> = behind
+        .split_whitespace()
+        .skip(11)
+        .take(fields)
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    (ticks.len() == fields).then(|| ticks.into_iter().fold(0, u64::saturating_add))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_process_is_read_behind_its_name() {
+        let text = "77 (a ) b) S 1 2 3 4 5 6 7 8 9 10 100 20 3 4 20 0 9\n";
+        assert_eq!(used_ticks(text, 2), Some(120));
+        assert_eq!(used_ticks(text, 4), Some(127));
+        for text in ["", "77 (a) S 1 2", "77 (a) S 1 2 3 4 5 6 7 8 9 10 x y"] {
+            assert_eq!(used_ticks(text, 2), None, "{text}");
+        }
+    }
 
     #[test]
     fn the_summary_line_is_read_in_seconds() {

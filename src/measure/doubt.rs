@@ -35,9 +35,10 @@ pub(super) fn of_readings(setting: &Setting, before: Reading, after: Reading) ->
             100.0 * stolen / processors
         ));
     }
-    // The engine keeps at most this many processors busy; the rest was somebody else.
-    let own = setting.threads.threads.max(setting.threads.threads_batch);
-    let foreign = used(before.busy, after.busy).unwrap_or(0.0) - f64::from(own);
+    // Where nobody tells what the engine used, it is at most one processor per thread.
+    let threads = setting.threads.threads.max(setting.threads.threads_batch);
+    let own = used(before.own, after.own).unwrap_or(f64::from(threads));
+    let foreign = used(before.busy, after.busy).unwrap_or(0.0) - own;
     if foreign > FOREIGN {
         doubts.push(format!("other programs kept {foreign:.1} processors busy"));
     }
@@ -97,6 +98,7 @@ mod tests {
         Reading {
             at: Duration::from_secs(at_s),
             busy: Some(Duration::from_millis(busy_ms)),
+            own: None,
             stolen: Some(Duration::from_millis(stolen_ms)),
             processors: Some(4),
         }
@@ -116,6 +118,14 @@ mod tests {
         assert!(doubts(31_000, 0)[0].contains("1.1 processors"));
         assert!(doubts(0, 4_000)[0].contains("10 %"));
         assert!(of_readings(&setting, Reading::default(), Reading::default()).is_empty());
+        // Two threads that share two processors with somebody else keep no more than two busy.
+        let own = |own_ms, reading: Reading| Reading {
+            own: Some(Duration::from_millis(own_ms)),
+            ..reading
+        };
+        let crowded =
+            of_readings(&setting, own(0, reading(10, 0, 0)), own(11_000, reading(20, 20_000, 0)));
+        assert!(crowded[0].contains("0.9 processors"), "{crowded:?}");
     }
 
     #[test]

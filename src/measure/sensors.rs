@@ -12,6 +12,8 @@ pub struct Reading {
     pub at: Duration,
     /// Processor time that anything used, over all processors.
     pub busy: Option<Duration>,
+    /// Processor time that this program and the engine used.
+    pub own: Option<Duration>,
     /// Processor time that the hypervisor gave to others, over all processors.
     pub stolen: Option<Duration>,
     /// Online processors.

@@ -280,3 +280,29 @@ pub struct Calibration {
     /// The whole visit, in milliseconds. It counts towards the budget.
     pub elapsed_ms: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_between_measured_thread_counts_lie_on_a_line_of_logarithms() {
+        let point = |threads, decode| PriorPoint {
+            threads,
+            prefill_tok_per_s: None,
+            decode_tok_per_s: Some(decode),
+        };
+        let threads = vec![point(2, 10.0), point(8, 40.0), point(16, 40.0)];
+        let prior = Prior { threads, decode_roof_tok_per_s: None };
+        let near = |threads: u32, rate: f64| {
+            let own = prior.rate(Phase::Decode, threads).unwrap();
+            assert!((own / rate - 1.0).abs() < 1e-12, "{threads}: {own}");
+        };
+        near(2, 10.0);
+        near(4, 20.0);
+        near(1, 5.0);
+        near(12, 40.0);
+        near(64, 40.0);
+        assert_eq!(prior.rate(Phase::Prefill, 4), None);
+    }
+}

@@ -84,7 +84,7 @@ pub enum Purpose {
     Ablation,
     /// The levels of one knob around the winner.
     Curve,
-    /// Settings that the search left out, by chance.
+    /// Settings by chance, to judge the search.
     Audit,
 }
 

@@ -48,6 +48,10 @@ pub fn baseline(
         },
         threads: ThreadSetting::of(threads),
     };
+    // llama.cpp makes no batch larger than the context.
+    let context = &mut setting.context;
+    context.batch = context.batch.min(context.context);
+    context.ubatch = context.ubatch.min(context.batch);
     if let Some(layers) = here.gpu_layers {
         setting.load.gpu_layers = layers;
         if let GpuLayers::Count(count) = layers {

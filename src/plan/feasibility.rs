@@ -488,4 +488,34 @@ mod tests {
         let fewest = all.map(|cell| cell.cpu_experts).min();
         assert!(fewest.is_some_and(|count| (1..16).contains(&count)), "{fewest:?}");
     }
+
+    #[test]
+    fn all_layers_stay_in_the_space_where_they_fit_without_their_experts() {
+        let card = card();
+        let levels = |counts: &[u32]| counts.iter().copied().map(Level::Count).collect::<Vec<_>>();
+        let axis = |knob: &str, levels| crate::model::Axis {
+            knob: knob.into(),
+            scope: Scope::Load,
+            levels,
+        };
+        let layers =
+            axis("gpu_layers", [levels(&[0, 8, 9]), vec![Level::Word("all".into())]].concat());
+        let experts = axis("cpu_experts", levels(&[0, 8, 16]));
+        let judge = |setting: &Setting| {
+            let layers = match setting.load.gpu_layers {
+                autotune_engine::api::GpuLayers::Count(count) => count,
+                autotune_engine::api::GpuLayers::All => 17,
+            };
+            (layers > 8 && setting.load.cpu_experts < 16).then(|| "too much".to_owned())
+        };
+        let left = |axes: Vec<crate::model::Axis>| -> Vec<usize> {
+            let mut plan = crate::plan::plan(crate::plan::tests::wish(&card));
+            plan.baseline.load.gpu_layers = autotune_engine::api::GpuLayers::Count(8);
+            (plan.axes, plan.rejected) = (axes, Vec::new());
+            rule_out(&mut plan, false, &mut |setting| judge(setting));
+            plan.axes.iter().map(|axis| axis.levels.len()).collect()
+        };
+        assert_eq!(left(vec![layers.clone(), experts]), [4, 3]);
+        assert_eq!(left(vec![layers]), [2]);
+    }
 }

@@ -178,6 +178,8 @@ pub fn plan(wish: Wish<'_>) -> Plan {
     // What cards compute and read, the processor's peaks say nothing of.
     let offloads = baseline.load.gpu_layers != GpuLayers::Count(0)
         || space.axes.iter().any(|axis| axis.knob == "gpu_layers");
+    let alone =
+        baseline.context.sequences == 1 && !space.axes.iter().any(|axis| axis.knob == "sequences");
     Plan {
         schema: Plan::SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -192,7 +194,11 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         baseline_notes,
         axes: space.axes,
         rejected: space.rejected,
-        prior: wish.prior.filter(|_| !offloads),
+        prior: wish.prior.filter(|_| !offloads).map(|prior| Prior {
+            // One pass over the weights serves a token of every sequence.
+            decode_roof_tok_per_s: prior.decode_roof_tok_per_s.filter(|_| alone),
+            ..prior
+        }),
         seed: wish.seed,
         goals: Vec::new(),
     }

@@ -82,7 +82,7 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
             let key = (side.phase, at.iter().map(|it| it.to_bits()).collect::<Vec<_>>());
             let log = *memory.0.entry(key).or_insert_with(|| {
                 let residual = side.surrogate.belief(&at);
-                let setting = self.field.setting(point);
+                let setting = self.field.written(point);
                 let prior = setting.map_or(0.0, |it| prior(self.ledger.plan, &it, side.phase));
                 Belief { mean: residual.mean + prior, ..residual }
             });
@@ -155,10 +155,8 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
         };
         let candidates = self.field.pool(&centres, chance);
         let small = candidates.len() == self.field.size();
-        for (point, improvement) in self.promising(&candidates, best) {
-            if improvement > 0.0 {
-                weigh(point, &mut pool);
-            }
+        for point in self.promising(candidates, best) {
+            weigh(point, &mut pool);
         }
         pool.sort_by(|a, b| b.2.total_cmp(&a.2));
         if !small {
@@ -172,22 +170,26 @@ impl<'l, 'a, 'f> Map<'l, 'a, 'f> {
         pool.iter().find_map(promise)
     }
 
-    /// The points that improve most, without what they cost: what is dear to reckon is reckoned
-    /// for a few of them.
-    fn promising(&self, points: &[Point], best: f64) -> Vec<(Point, f64)> {
+    /// The points that improve most among those that may be looked at, without what they cost:
+    /// what is dear to reckon is reckoned for a few of them.
+    fn promising(&self, points: Vec<Point>, best: f64) -> Vec<Point> {
         /// Points whose costs are reckoned.
         const KEPT: usize = 300;
         let mut memory = Memory::default();
         let mut promising: Vec<(Point, f64)> = points
-            .iter()
+            .into_iter()
             .map(|point| {
-                let belief = self.turn(point, &mut memory);
-                (point.clone(), expected_improvement(best, belief))
+                let belief = self.turn(&point, &mut memory);
+                (point, expected_improvement(best, belief))
             })
+            .filter(|(_, improvement)| *improvement > 0.0)
             .collect();
         promising.sort_by(|a, b| b.1.total_cmp(&a.1));
-        promising.truncate(KEPT);
-        promising
+        let open = |point: &Point| {
+            let setting = self.field.setting(point);
+            setting.is_some_and(|it| !self.ledger.has_seen(&it) && self.ledger.may_run(&it))
+        };
+        promising.into_iter().map(|(point, _)| point).filter(open).take(KEPT).collect()
     }
 
     /// From the best points of a sample to better ones beside them.

@@ -17,8 +17,12 @@ const MARKS: [f64; 7] = [0.05, 0.40, 0.48, 0.52, 0.72, 0.72, 0.84];
 /// Share of the search and finals that looks at new settings, by how loud the machine is: on a
 /// quiet one every repeated visit is a setting not seen.
 const LOOKS: [(f64, f64); 3] = [(0.01, 0.86), (0.03, 0.75), (f64::INFINITY, 0.62)];
-/// Share of the whole that a confirmation gets at least.
+/// Share of the whole that a confirmation gets at least, ...
 const CONFIRM_SHARE: f64 = 0.15;
+/// ... and at most, as long as it has not decided.
+const UNDECIDED_SHARE: f64 = 0.35;
+/// Share of the whole that an audit gets where one is asked for.
+const AUDIT_SHARE: f64 = 0.15;
 
 /// Where the phases end.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(super) struct Budget {
     whole_ms: f64,
     whole_trials: f64,
     soak_share: f64,
+    audit_share: f64,
     looks_share: f64,
     curve_share: f64,
     pub(super) cost: Cost,
@@ -45,6 +50,7 @@ impl Budget {
             whole_ms,
             whole_trials: protocol.max_trials.map_or(f64::INFINITY, f64::from),
             soak_share: if whole_ms.is_finite() { protocol.soak_ms as f64 / whole_ms } else { 0.0 },
+            audit_share: if protocol.audit > 0 { AUDIT_SHARE } else { 0.0 },
             looks_share: looks,
             curve_share: protocol.curve_share,
             cost: Cost::of(ledger.plan, ledger.trials),
@@ -54,8 +60,9 @@ impl Budget {
     /// The share of the whole at which a phase ends.
     fn mark(&self, purpose: Purpose) -> f64 {
         let [fitness, _, _, certify, confirm, _, ablation] = MARKS;
-        // Without curves and soak their time belongs to the others.
-        let rest = 1.0 - if self.curve_share > 0.0 { 1.0 - ablation } else { 0.0 };
+        // Without curves, audit and soak their time belongs to the others.
+        let curves = if self.curve_share > 0.0 { 1.0 - ablation } else { 0.0 };
+        let rest = 1.0 - curves - self.audit_share;
         let scale = (rest - self.soak_share).max(0.5) / ablation;
         let search = fitness + (certify - fitness) * self.looks_share;
         let finals = fitness + (certify - fitness) * (self.looks_share + 1.0) / 2.0;
@@ -65,10 +72,18 @@ impl Budget {
             Purpose::Finalist => finals * scale,
             Purpose::Certify => certify * scale,
             Purpose::Confirm => confirm * scale,
-            Purpose::Soak => confirm * scale + self.soak_share,
-            Purpose::Ablation => rest.max(confirm * scale + self.soak_share),
-            Purpose::Curve | Purpose::Audit => 1.0,
+            Purpose::Soak => (self.decision() + self.soak_share).min(1.0),
+            Purpose::Ablation => rest.max(self.mark(Purpose::Soak)),
+            Purpose::Curve => (1.0 - self.audit_share).max(self.mark(Purpose::Soak)),
+            Purpose::Audit => 1.0,
         }
+    }
+
+    /// The share at which a confirmation ends that nothing has decided: what comes after it is
+    /// worth less than its decision.
+    fn decision(&self) -> f64 {
+        let most = self.mark(Purpose::Certify) + UNDECIDED_SHARE;
+        most.min(1.0 - self.soak_share).max(self.mark(Purpose::Confirm))
     }
 
     /// Whether an ask fits into what its phase may use. The very first visit always does: without
@@ -84,7 +99,7 @@ impl Budget {
     /// Whether a look fits although the search's own share is spent: as long as nothing is better
     /// than the baseline there is nothing to confirm, and finals and confirmation need no time yet.
     pub(super) fn allow_late(&self, ask: &Ask) -> bool {
-        let mark = self.mark(Purpose::Confirm) - CONFIRM_SHARE;
+        let mark = 1.0 - self.curve_share - self.audit_share - CONFIRM_SHARE;
         let cost = self.cost.visit_to_ms(&ask.setting);
         self.elapsed_ms + cost <= mark * self.whole_ms
             && self.trials + 1.0 <= (mark * self.whole_trials).max(0.0)
@@ -98,9 +113,7 @@ impl Budget {
     /// The limit that another pair of the confirmation would break.
     pub(super) fn limit_of_pair(&self, winner: &Setting) -> Option<Reason> {
         let cost = self.cost.visit_to_ms(winner) + self.cost.visit_ms;
-        // What comes after the confirmation is worth less than its decision.
-        let mark = self.mark(Purpose::Confirm).max(1.0 - self.soak_share - CONFIRM_SHARE / 3.0);
-        if self.elapsed_ms + cost > mark * self.whole_ms {
+        if self.elapsed_ms + cost > self.decision() * self.whole_ms {
             Some(Reason::Budget)
         } else if self.trials + 2.0 > self.whole_trials {
             Some(Reason::TrialLimit)
@@ -136,6 +149,7 @@ mod tests {
             whole_ms: 900e3,
             whole_trials: f64::INFINITY,
             soak_share,
+            audit_share: 0.0,
             looks_share: 0.75,
             curve_share,
             cost: Cost::of(

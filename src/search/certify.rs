@@ -25,9 +25,7 @@ pub(super) fn ask(ledger: &Ledger<'_>) -> Option<Ask> {
                 return Some(ask);
             }
         }
-        let turns: Option<Vec<f64>> =
-            runners.iter().map(|runner| ledger.turn_in(Purpose::Certify, block, runner)).collect();
-        complete.extend(turns);
+        complete.extend(ledger.turns_in(Purpose::Certify, block, &runners));
         let look = u32::try_from(complete.len()).is_ok_and(|blocks| LOOKS.contains(&blocks));
         let found = certificate(&complete, plan.protocol.confidence).filter(|_| look);
         if found.is_some_and(|found| found.within <= plan.protocol.certify_within) {

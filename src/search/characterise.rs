@@ -26,7 +26,7 @@ const AUDIT_AGAIN: u32 = 3;
 /// The next visit of the soak: the winner until its time is over.
 pub(super) fn soak(ledger: &Ledger<'_>, winner: &Setting) -> Option<Ask> {
     let plan = ledger.plan;
-    let own = |trial: &&Trial| trial.purpose == Purpose::Soak;
+    let own = |trial: &&Trial| trial.purpose == Purpose::Soak && trial.asked != plan.baseline;
     let spent: u64 = ledger.trials.iter().filter(own).map(|trial| trial.elapsed_ms).sum();
     let block = u32::try_from(ledger.trials.iter().filter(own).count()).unwrap_or(u32::MAX);
     let wanted = spent < plan.protocol.soak_ms && ledger.may_run(winner);
@@ -78,7 +78,9 @@ pub(super) fn path(ledger: &Ledger<'_>, winner: &Setting) -> Vec<Setting> {
     let plan = ledger.plan;
     let mut steps = steps(plan, winner);
     let gain = |step: &Step| {
-        let gain = ledger.gain(&step.alone, |trial| trial.purpose == Purpose::Ablation);
+        // Only by the first part: the way must not change while it is walked.
+        let first = |trial: &Trial| trial.purpose == Purpose::Ablation && trial.block < BLOCKS;
+        let gain = ledger.gain(&step.alone, first);
         gain.and_then(|gain| ledger.turn_gain(&gain, ledger.part(&step.alone)))
             .unwrap_or(f64::NEG_INFINITY)
     };
@@ -144,7 +146,8 @@ pub(super) fn around(plan: &Plan, best: &Setting) -> Vec<Setting> {
 fn depths(ledger: &Ledger<'_>, best: &Setting, visit_ms: f64) -> Vec<Work> {
     let plan = ledger.plan;
     let slice = &plan.protocol.slice;
-    let room = plan.baseline.context.context.saturating_sub(
+    let share = best.context.context / best.context.sequences.max(1);
+    let room = share.saturating_sub(
         slice.prompt_tokens.saturating_add(slice.generate_tokens).saturating_add(1),
     );
     let pace = ledger.baseline_pace().and_then(|pace| pace.prefill);
@@ -179,10 +182,10 @@ pub(super) fn audit(ledger: &Ledger<'_>, best: &Setting) -> Option<Ask> {
     (0..count).find_map(|number| pair(number, number)).or_else(|| {
         (0..count).find_map(|number| {
             let setting = settings.get(number as usize)?;
-            let own = ledger.turn_in(Purpose::Audit, number, setting)?;
-            let other = ledger.turn_in(Purpose::Audit, number, best)?;
+            let turns = ledger.turns_in(Purpose::Audit, number, &[setting, best])?;
             let again = (0..AUDIT_AGAIN).map(|block| count + AUDIT_AGAIN * number + block);
-            (own - other < close).then(|| again.into_iter().find_map(|it| pair(number, it)))?
+            (turns[0] - turns[1] < close)
+                .then(|| again.into_iter().find_map(|it| pair(number, it)))?
         })
     })
 }

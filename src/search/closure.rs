@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use autotune_engine::api::{Failure, Setting};
 
 use crate::knob;
-use crate::model::{Level, Outcome, Source, Trial};
+use crate::model::{Level, Outcome, Plan, Source, Trial};
 
 /// Different settings with a level that must fail, while none with it runs, before the level is
 /// given up.
@@ -79,10 +79,13 @@ impl Place {
 impl Closure {
     /// What these trials teach. A failure of the baseline teaches nothing about other settings,
     /// and one that may be an accident teaches nothing before it happens again.
-    pub(super) fn new(baseline: &Setting, trials: &[Trial]) -> Self {
+    pub(super) fn new(plan: &Plan, trials: &[Trial]) -> Self {
+        let baseline = &plan.baseline;
         let mut closure = Self { baseline: Some(baseline.clone()), ..Self::default() };
         let mut failures: BTreeMap<&Setting, usize> = BTreeMap::new();
-        for trial in trials.iter().filter(|trial| trial.asked != *baseline) {
+        // What fails with the context filled is not known to fail without.
+        let usual = |trial: &&Trial| trial.work == plan.work(&trial.asked);
+        for trial in trials.iter().filter(|trial| trial.asked != *baseline).filter(usual) {
             closure.record(baseline, trial);
             if let Outcome::NotRun(not_run) = &trial.outcome {
                 closure.out_of_memory.push((trial.asked.clone(), Place::in_sum(&not_run.reason)));
@@ -100,7 +103,7 @@ impl Closure {
             let count = failures.entry(&trial.asked).or_default();
             *count += if accident { 1 } else { Outcome::ACCIDENTS };
             if *count >= Outcome::ACCIDENTS {
-                closure.bar(baseline, &trial.asked);
+                closure.bar(baseline, &trial.asked, place.is_some());
             }
         }
         closure
@@ -112,7 +115,11 @@ impl Closure {
         if !ran && !matches!(trial.outcome, Outcome::Failed(_)) {
             return;
         }
+        let lacks_memory = matches!(trial.outcome, Outcome::Failed(Failure::OutOfMemory { .. }));
         for (knob, _, level) in knob::changed(baseline, &trial.asked) {
+            if lacks_memory && has_relief(knob.name()) {
+                continue;
+            }
             let (failed, once) = self.records.entry((knob.name(), level)).or_default();
             *once |= ran;
             if !ran {
@@ -122,9 +129,11 @@ impl Closure {
     }
 
     /// Keeps a setting, and the level that it alone has, from being run again.
-    fn bar(&mut self, baseline: &Setting, setting: &Setting) {
+    fn bar(&mut self, baseline: &Setting, setting: &Setting, lacks_memory: bool) {
         self.failed.insert(setting.clone());
-        if let [(knob, _, level)] = knob::changed(baseline, setting).as_slice() {
+        if let [(knob, _, level)] = knob::changed(baseline, setting).as_slice()
+            && !(lacks_memory && has_relief(knob.name()))
+        {
             self.levels.insert((knob.name(), level.clone()));
         }
     }
@@ -136,14 +145,18 @@ impl Closure {
         self.failed.contains(setting)
             || knob::changed(baseline, setting).into_iter().any(|(knob, _, level)| {
                 let key = (knob.name(), level);
-                let hopeless = self
-                    .records
-                    .get(&key)
-                    .is_some_and(|(failed, ran)| !ran && failed.len() >= HOPELESS);
-                hopeless || self.levels.contains(&key)
+                let (failed, ran) =
+                    self.records.get(&key).map_or((0, false), |(failed, ran)| (failed.len(), *ran));
+                !ran && (failed >= HOPELESS || self.levels.contains(&key))
             })
             || self.out_of_memory.iter().any(|(small, place)| place.lacks(setting, small))
     }
+}
+
+/// Whether what a level of a knob needs too much of can be saved elsewhere: layers fit on a card
+/// whose experts stay behind. Then [`Place::lacks`] says what else cannot fit.
+fn has_relief(knob: &str) -> bool {
+    matches!(knob, "gpu_layers" | "cpu_experts")
 }
 
 /// Whether something that needs at least this setting's memory has run here: then memory is not
@@ -198,6 +211,12 @@ mod tests {
         assert_eq!(lacking(Place::Device), [false, true, true, true]);
         assert_eq!(lacking(Place::Host), [true, true, false, false]);
         assert_eq!(lacking(Place::Unknown), [false, true, false, false]);
+        let mut slimmer = with(GpuLayers::Count(11), 4096);
+        slimmer.load.cpu_experts = 4;
+        assert!(!Place::Device.lacks(&slimmer, &small), "experts left behind make room");
+        let mut fuller = with(GpuLayers::Count(9), 4096);
+        fuller.load.cpu_experts = 4;
+        assert!(Place::Host.lacks(&fuller, &small), "they take it here");
         for place in [Place::Device, Place::Host, Place::Unknown] {
             let shorter = with(GpuLayers::Count(10), 2048);
             assert!(!place.lacks(&shorter, &small), "a shorter context may fit");

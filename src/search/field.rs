@@ -68,8 +68,17 @@ impl<'a> Field<'a> {
 
     /// Where a setting lies; `None` for one with a level that is not the field's.
     pub(super) fn point(&self, setting: &Setting) -> Option<Point> {
+        // Each sequence keeps its share of the context, so the levels of `context` are those of as
+        // many sequences as the baseline has.
+        let mut shared = setting.clone();
+        let wanted = self.plan.baseline.context.sequences;
+        if shared.context.sequences != wanted {
+            let level = Level::Count(wanted);
+            knob::put(knob::named("sequences").ok()?, &mut shared, &level).ok()?;
+        }
         let place = |track: &Track<'_>| {
-            let own = track.knob.read(setting);
+            let is_context = track.knob.name() == "context";
+            let own = track.knob.read(if is_context { &shared } else { setting });
             let place = track.axis.levels.iter().position(|level| *level == own)?;
             u8::try_from(place).ok()
         };
@@ -78,12 +87,21 @@ impl<'a> Field<'a> {
 
     /// The setting at a point; `None` where it is the same run as another point's.
     pub(super) fn setting(&self, point: &[u8]) -> Option<Setting> {
-        let mut setting = self.plan.baseline.clone();
-        for (track, place) in self.tracks.iter().zip(point) {
-            track.knob.write(&mut setting, &track.axis.levels[usize::from(*place)]).ok()?;
-        }
-        let setting = knob::canonical(setting);
+        let setting = knob::canonical(self.written(point)?);
         (self.point(&setting).as_deref() == Some(point)).then_some(setting)
+    }
+
+    /// The levels of a point as they are written, whether another point is the same run or not.
+    pub(super) fn written(&self, point: &[u8]) -> Option<Setting> {
+        let mut setting = self.plan.baseline.clone();
+        let own = || self.tracks.iter().zip(point);
+        // The context is shared out among the sequences last.
+        let last = |track: &Track<'_>| track.knob.name() == "sequences";
+        let order = own().filter(|(it, _)| !last(it)).chain(own().filter(|(it, _)| last(it)));
+        for (track, place) in order {
+            knob::put(track.knob, &mut setting, &track.axis.levels[usize::from(*place)]).ok()?;
+        }
+        Some(setting)
     }
 
     /// What the surrogate of a phase sees of a point: one number per axis that acts on it.

@@ -32,9 +32,23 @@ pub(super) fn winner(ledger: &Ledger<'_>) -> Option<Setting> {
     (gain > ledger.plan.protocol.indifference.ln_1p()).then_some(winner)
 }
 
-/// The settings that are left after the rounds so far.
+/// The settings that are left after the rounds so far; the best few where the budget cut these.
 pub(super) fn survivors(ledger: &Ledger<'_>) -> Vec<Setting> {
-    rounds(ledger).survivors
+    let survivors = rounds(ledger).survivors;
+    let over = ledger.trials.iter().any(|trial| trial.purpose > Purpose::Finalist);
+    if !over || survivors.len() <= LEFT {
+        return survivors;
+    }
+    let ranked = ranked(ledger, &survivors, of_rounds);
+    let best = ranked.into_iter().map(|(setting, _)| setting);
+    let mut best: Vec<Setting> = best.take(LEFT).collect();
+    let missing = survivors.into_iter().filter(|it| ledger.may_run(it));
+    for setting in missing {
+        if best.len() < LEFT && !best.contains(&setting) {
+            best.push(setting);
+        }
+    }
+    best
 }
 
 /// Visits of the finals when nobody fails.
@@ -46,7 +60,7 @@ pub(super) fn expected_visits(plan: &Plan) -> usize {
         if survivors <= LEFT {
             return visits;
         }
-        survivors = survivors.div_ceil(2);
+        survivors = survivors.div_ceil(2).max(LEFT);
     }
 }
 
@@ -69,9 +83,8 @@ fn rounds(ledger: &Ledger<'_>) -> Rounds {
             break;
         }
         let last = survivors.len() <= LEFT;
-        let kept = if last { survivors.len() } else { survivors.len().div_ceil(2) };
+        let kept = if last { survivors.len() } else { survivors.len().div_ceil(2).max(LEFT) };
         // The race that follows must not change who takes part in it.
-        let of_rounds = |trial: &Trial| trial.purpose == Purpose::Finalist;
         survivors = ranked(ledger, &survivors, of_rounds)
             .into_iter()
             .take(kept)
@@ -108,8 +121,12 @@ fn round(
     asks
 }
 
-/// The settings that enter the finals with their gain in a turn's time, best first.
+/// The settings that enter the finals with their gain in a turn's time, best first: as it stood
+/// when the finals began, so that what fails in them makes nobody move up.
 fn entrants(ledger: &Ledger<'_>) -> Vec<(Setting, f64)> {
+    let begun = ledger.trials.iter().position(|trial| trial.purpose >= Purpose::Finalist);
+    let early = begun.map(|begun| Ledger::new(ledger.plan, &ledger.trials[..begun]));
+    let ledger = early.as_ref().unwrap_or(ledger);
     let lost = -ENTRANCE.max(ledger.noise());
     let mut entrants: Vec<(Setting, f64)> = propose::standing(ledger)
         .into_iter()
@@ -118,6 +135,10 @@ fn entrants(ledger: &Ledger<'_>) -> Vec<(Setting, f64)> {
         .collect();
     entrants.truncate(ledger.plan.protocol.finalists as usize);
     entrants
+}
+
+fn of_rounds(trial: &Trial) -> bool {
+    trial.purpose == Purpose::Finalist
 }
 
 fn final_trials(trial: &Trial) -> bool {

@@ -1,5 +1,6 @@
 //! The trials so far, as the phases look at them.
 
+use std::borrow::Borrow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -53,7 +54,7 @@ impl<'a> Ledger<'a> {
             .filter(|place| asked[*place] == BASELINE && paces[*place].is_some())
             .filter(|place| trials[*place].source == Source::Measured)
             .collect();
-        let closure = Closure::new(&plan.baseline, trials);
+        let closure = Closure::new(plan, trials);
         Self { plan, trials, paces, closure, names, asked, anchors, seen: OnceCell::new() }
     }
 
@@ -159,12 +160,24 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Logarithm of the seconds that a turn of a setting took in a block.
-    pub(super) fn turn_in(&self, purpose: Purpose, block: u32, setting: &Setting) -> Option<f64> {
-        self.places(setting).find_map(|place| {
-            let trial = &self.trials[place];
-            let own = (trial.purpose, trial.block) == (purpose, block);
-            self.paces[place].filter(|_| own).map(|pace| pace.turn(&self.plan.workload))
+    /// Logarithms of the seconds that a turn of each of these settings took in a block; `None` where
+    /// no session ran all of them: what lies between two sessions may be days.
+    pub(super) fn turns_in<S: Borrow<Setting>>(
+        &self,
+        purpose: Purpose,
+        block: u32,
+        settings: &[S],
+    ) -> Option<Vec<f64>> {
+        let last = self.trials.last()?.session;
+        let turn = |session: u32, setting: &Setting| {
+            self.places(setting).find_map(|place| {
+                let trial = &self.trials[place];
+                let own = (trial.purpose, trial.block, trial.session) == (purpose, block, session);
+                self.paces[place].filter(|_| own).map(|pace| pace.turn(&self.plan.workload))
+            })
+        };
+        (0..=last).find_map(|session| {
+            settings.iter().map(|setting| turn(session, setting.borrow())).collect()
         })
     }
 
@@ -232,8 +245,8 @@ impl<'a> Ledger<'a> {
         Some(gain)
     }
 
-    /// The paces of the baseline while it was compared with itself, or in the search where it was
-    /// not.
+    /// The paces of the baseline while it was compared with itself, and in the search where that
+    /// was too seldom to tell how it scatters.
     fn first_anchors(&self) -> Vec<(u32, Pace)> {
         let of = |purpose: Purpose| -> Vec<(u32, Pace)> {
             self.anchors
@@ -242,8 +255,11 @@ impl<'a> Ledger<'a> {
                 .filter_map(|place| Some((self.trials[*place].session, self.paces[*place]?)))
                 .collect()
         };
-        let fitness = of(Purpose::Fitness);
-        if fitness.is_empty() { of(Purpose::Search) } else { fitness }
+        let mut anchors = of(Purpose::Fitness);
+        if anchors.len() < 3 {
+            anchors.extend(of(Purpose::Search));
+        }
+        anchors
     }
 
     /// The median pace of the baseline.

@@ -273,9 +273,3 @@ pub fn expected_visits(plan: &Plan) -> u32 {
     let fixed = 2 * (protocol.fitness_pairs + protocol.confirm_pairs[0]);
     count(search).saturating_add(fixed).min(protocol.max_trials.unwrap_or(u32::MAX))
 }
-
-/// The part of the way from the baseline to a winner that the ablation walks, in its order.
-#[must_use]
-pub fn path(plan: &Plan, trials: &[Trial], winner: &Setting) -> Vec<Setting> {
-    characterise::path(&Ledger::new(plan, trials), winner)
-}

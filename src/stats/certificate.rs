@@ -53,12 +53,14 @@ pub fn certificate(blocks: &[Vec<f64>], confidence: f64) -> Option<Certificate> 
         .map(|runner| blocks.iter().map(|block| block[leader] - block[runner]).collect())
         .collect();
     let variances: Vec<f64> = others.iter().map(|differences| variance(differences)).collect();
-    let common = median(&variances)?;
+    let common = median(&variances);
     let alpha = (1.0 - confidence) / (2.0 * others.len() as f64 * LOOKS.len() as f64);
     let worst = others
         .iter()
         .zip(&variances)
-        .map(|(differences, own)| upper(differences, *own, common, alpha))
+        .map(|(differences, own)| {
+            upper(differences, *own, common.filter(|_| others.len() > 1), alpha)
+        })
         .fold(f64::NEG_INFINITY, f64::max);
     let within = worst.max(0.0).exp_m1();
     Some(Certificate { leader, within, blocks: u32::try_from(blocks.len()).unwrap_or(u32::MAX) })
@@ -71,11 +73,14 @@ fn variance(samples: &[f64]) -> f64 {
 }
 
 /// The upper bound of a mean at level `1 - alpha`: by t with a moderated variance, or by ranks.
-fn upper(differences: &[f64], own: f64, common: f64, alpha: f64) -> f64 {
+/// A single difference has no common variance to lean on.
+fn upper(differences: &[f64], own: f64, common: Option<f64>, alpha: f64) -> f64 {
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
-    let moderated = (MODERATION * common + (n - 1.0) * own) / (n - 1.0 + MODERATION);
-    let student = StudentsT::new(0.0, 1.0, n - 1.0 + MODERATION).expect("positive degrees");
+    let lent = if common.is_some() { MODERATION } else { 0.0 };
+    let degrees = n - 1.0 + lent;
+    let moderated = (lent * common.unwrap_or_default() + (n - 1.0) * own) / degrees;
+    let student = StudentsT::new(0.0, 1.0, degrees).expect("positive degrees");
     let by_t = mean + student.inverse_cdf(1.0 - alpha) * (moderated / n).sqrt();
     let by_rank = (differences.len() >= RANKS_FROM)
         .then(|| signed_rank_interval(differences, 1.0 - 2.0 * alpha))

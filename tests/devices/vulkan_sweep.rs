@@ -25,8 +25,9 @@ fn swept(model: &str) -> (Plan, Vec<Trial>) {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let to = run.to_str().unwrap();
-    let what = ["sweep", "--model", model, "--knobs", "gpu_layers", "--budget", "20m"];
-    autotune(&[&what[..], &["--max-trials", "24", "--no-cache", "--out", to]].concat());
+    let what = ["sweep", "--model", model, "--knobs", "gpu_layers", "--strategy", "grid"];
+    let limits = ["--budget", "20m", "--max-trials", "60", "--no-curves"];
+    autotune(&[&what[..], &limits, &["--no-cache", "--out", to]].concat());
     assert!(run.join("findings.json").exists() && run.join("report.html").exists());
     let read = |name: &str| fs::read_to_string(run.join(name)).unwrap();
     let trials = read("trials.jsonl");
@@ -58,7 +59,7 @@ fn hold(plan: &Plan, trials: &[Trial]) {
         }
         assert_eq!(measured.devices.is_empty(), count == 0, "{count} layers");
     }
-    // Which of the others are run again and which are dropped is the search's to say.
+    // How many of a grid fit into its share of the trials is the search's to say.
     let levels = &plan.axes.iter().find(|axis| axis.knob == "gpu_layers").unwrap().levels;
     let between = weights.keys().filter(|count| (1..all).contains(*count)).count();
     assert!(weights.contains_key(&0) && weights.contains_key(&all), "{weights:?} of {levels:?}");

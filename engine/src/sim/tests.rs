@@ -250,3 +250,18 @@ fn parts_that_make_no_machine_are_refused() {
         assert!(error.contains(message), "{error}");
     }
 }
+
+#[test]
+fn peaks_are_what_the_threads_could_do_without_waiting() {
+    let world = with("");
+    let machine = world.machine;
+    let one = world.peak(1);
+    assert!((one.flops / machine.core_flops - 1.0).abs() < 1e-12);
+    assert!((one.bandwidth_bytes_per_s / machine.core_bandwidth_bytes_per_s - 1.0).abs() < 1e-12);
+    let all = world.peak(machine.cores * machine.smt);
+    assert!(all.bandwidth_bytes_per_s <= machine.bandwidth_bytes_per_s);
+    assert!(all.flops > one.flops * f64::from(machine.cores) * 0.999);
+    let (_, decode) = pace(&world, &setting(machine.cores));
+    let roof = world.peak(machine.cores).bandwidth_bytes_per_s / world.model.bytes_per_token as f64;
+    assert!(1.0 / decode <= roof, "nothing generates faster than the memory delivers");
+}

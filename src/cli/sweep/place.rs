@@ -11,7 +11,7 @@ use crate::cli::{Exit, Printer, Stop, interrupt, model, peaks, simulated};
 use crate::detect::{self, CardWatch};
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{CardUse, Machine, ModelCard, Room};
+use crate::model::{Axis, CardUse, Machine, ModelCard, Room};
 use crate::plan::{self, Here};
 
 /// Everything that is outside of a sweep.
@@ -28,6 +28,9 @@ pub(super) struct Place {
     pub(super) room: Room,
     /// What is special about devices, one sentence each.
     pub(super) device_notes: Vec<String>,
+    /// The space of a recording, outside of which nothing can be asked; `None` where none is
+    /// replayed.
+    pub(super) recorded: Option<Vec<Axis>>,
     /// Equal where results may be reused.
     pub(super) fingerprint: String,
     pub(super) card: ModelCard,
@@ -46,12 +49,14 @@ impl Place {
         let is_live = world.is_none() && recorded.is_none();
         let (mut machine, card): (Machine, ModelCard);
         let mut reached: Option<Vec<DeviceReport>> = None;
+        let mut axes: Option<Vec<Axis>> = None;
         let mut sensors: Box<dyn Sensors> = Box::new(NoSensors);
         if let Some(world) = &world {
             (machine, card) = (simulated::machine(world), simulated::model(world, model));
         } else if let Some(recorded) = recorded {
             card = recorded.model(model);
             machine = recorded.machine;
+            axes = Some(recorded.axes);
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
@@ -91,6 +96,7 @@ impl Place {
             terrain,
             room,
             device_notes: device_notes(&devices),
+            recorded: axes,
             fingerprint,
             card,
         })
@@ -140,6 +146,7 @@ impl Sensors for Counters {
         Reading {
             at: self.clock.now(),
             busy: times.map(|times| times.busy),
+            own: detect::own_processor_time(),
             stolen: times.map(|times| times.stolen),
             processors: times.map(|times| times.processors),
         }

@@ -33,6 +33,18 @@ pub(super) fn plan(plan: &Plan) -> String {
     }
     text.push_str(&space::text(plan));
     let [least, most] = protocol.confirm_pairs;
+    if protocol.record_grid > 0 {
+        let _ = writeln!(
+            text,
+            "\nEach visit: {} prompt and {} generated tokens. All {} settings of the space, each \
+             {} times,\nin random order and with nothing left out.",
+            protocol.slice.prompt_tokens,
+            protocol.slice.generate_tokens,
+            search::space_size(plan),
+            protocol.record_grid,
+        );
+        return text;
+    }
     let _ = writeln!(
         text,
         "\nEach visit: {} prompt and {} generated tokens. A space of {} settings, searched by \

@@ -8,7 +8,7 @@ use autotune_engine::api::{
 
 use crate::cli::{Exit, Stop};
 use crate::knob::{self, Knob, PlacementKnob, Terrain};
-use crate::model::{Level, Objective, Workload};
+use crate::model::{Axis, Level, Objective, Workload};
 
 /// Knobs as they were asked for.
 #[derive(Debug)]
@@ -19,6 +19,23 @@ pub(super) struct Wanted {
     fixed: Vec<(&'static dyn Knob, Level)>,
     /// Those that take other levels than they would offer.
     pub(super) levels: Vec<(&'static dyn Knob, Vec<Level>)>,
+}
+
+impl Wanted {
+    /// Keeps to the levels of a recording: of its knobs those that were `named`, or all.
+    pub(super) fn keep_to(&mut self, axes: &[Axis], named: bool) {
+        let own = |knob: &dyn Knob| axes.iter().find(|axis| axis.knob == knob.name());
+        if !named {
+            self.turned = knob::ALL.iter().copied().filter(|knob| own(*knob).is_some()).collect();
+        }
+        self.turned.retain(|knob| own(*knob).is_some());
+        for knob in &self.turned {
+            let typed = self.levels.iter().any(|(other, _)| other.name() == knob.name());
+            if let Some(axis) = own(*knob).filter(|_| !typed) {
+                self.levels.push((*knob, axis.levels.clone()));
+            }
+        }
+    }
 }
 
 /// Reads what was typed. A knob with levels of its own is turned besides those that are named.

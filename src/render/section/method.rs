@@ -126,8 +126,8 @@ pub(super) fn method(evidence: Evidence<'_>) -> SectionView {
         plan.seed
     )));
     blocks.push(BlockView::text(format!(
-        "{} measured, {} failed, {} taken from an earlier sweep (only to steer the search and to \
-         fill curves). {}",
+        "{} measured, {} failed, {} taken from an earlier sweep (only to steer the search). \
+         {}",
         format::plural(findings.trials_measured as usize, "trial"),
         findings.trials_failed,
         findings.trials_cached,

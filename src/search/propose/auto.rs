@@ -41,7 +41,9 @@ pub(super) fn propose(ledger: &Ledger<'_>, field: &Field<'_>, cost: &Cost) -> Op
     if is_at_the_roof(ledger, &map) {
         return None;
     }
-    let promise = map.best_look(cost, &mut chance(ledger, 2))?;
+    let Some(promise) = map.best_look(cost, &mut chance(ledger, 2)) else {
+        return map.beside_the_best();
+    };
     let enough = looks >= (LOOKS_PER_AXIS * field.dimensions()).min(field.size() / 2);
     let over = promise.improvement < WORTHWHILE && enough && is_settled(ledger);
     if over { map.beside_the_best() } else { Some(promise.setting) }
@@ -63,7 +65,7 @@ fn without_experts(ledger: &Ledger<'_>, field: &Field<'_>) -> Option<Setting> {
         setting.load.gpu_layers = GpuLayers::All;
         let point = field.point(&setting)?;
         let setting = field.setting(&point)?;
-        (setting.load.cpu_experts > 0 && ledger.may_run(&setting)).then_some(setting)
+        (ran(&&setting) && ledger.may_run(&setting)).then_some(setting)
     })
 }
 
