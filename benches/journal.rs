@@ -110,8 +110,7 @@ fn work() -> Work {
 /// A run directory with the documents of a real run.
 fn run_directory(path: &Path) -> RunDirectory {
     let read = |name: &str| {
-        let file =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/smollm2-135m-2-core-vm").join(name);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/chat-2-core-vm").join(name);
         std::fs::read_to_string(file).expect("part of the project")
     };
     let machine = serde_json::from_str(&read("machine.json")).expect("a machine document");

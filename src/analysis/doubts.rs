@@ -2,7 +2,7 @@
 
 use super::pace::{Paced, Part, log_speeds, pairs};
 use super::verdict::frozen;
-use crate::model::{Plan, Purpose, Source, Trial, Verdict};
+use crate::model::{Findings, Plan, Purpose, Source, Trial, Verdict};
 use crate::stats::{lag_one_autocorrelation, median, rank_trend, robust_spread};
 
 /// Visits of the baseline to itself from which on they alone say how loud the machine is.
@@ -16,6 +16,8 @@ const LOUD: f64 = 0.1;
 /// Correlation of neighbouring pairs above which their interval is too narrow, if chance alone
 /// (standard error `1 / sqrt(n)`) does not explain it.
 const DEPENDENT: f64 = 0.3;
+/// How the doubts begin that neighbours are the cause of.
+const NEIGHBOURS: [&str; 2] = ["other programs kept", "the hypervisor gave"];
 /// Doubts of single trials that are repeated for the whole.
 const TRIAL_CAVEATS: usize = 5;
 
@@ -44,6 +46,16 @@ pub(super) fn noise(plan: &Plan, paced: &[Paced<'_>]) -> Option<f64> {
     Some(deviation.max(robust_spread(&differences)?))
 }
 
+/// The share of the measured trials beside which others used the processors.
+pub(super) fn disturbed(trials: &[Trial]) -> f64 {
+    let measured = || trials.iter().filter(|trial| !trial.outcome.samples().is_empty());
+    let beside = |trial: &&Trial| {
+        let others = |it: &String| NEIGHBOURS.iter().any(|words| it.starts_with(words));
+        trial.caveats.iter().any(others)
+    };
+    measured().filter(beside).count() as f64 / (measured().count() as f64).max(1.0)
+}
+
 /// Doubts about the whole, each one sentence.
 pub(super) fn caveats(
     plan: &Plan,
@@ -64,6 +76,14 @@ pub(super) fn caveats(
             "the machine is loud: one comparison of the default with itself scatters by {:.0} %, \
              so small gains cannot be proven here",
             noise * 100.0
+        ));
+    }
+    let disturbed = disturbed(trials);
+    if disturbed >= Findings::CROWDED {
+        caveats.push(format!(
+            "beside {:.0} % of the trials others used the processors: what is fastest beside them \
+             need not be without them",
+            disturbed * 100.0
         ));
     }
     caveats.extend(drift(plan, paced));

@@ -7,6 +7,9 @@ use crate::knob;
 use crate::model::{Axis, Effect, Plan, Purpose};
 use crate::stats::{Change, paired_change};
 
+/// Pairs below which the interval of a step says nothing.
+const LEAST: usize = 3;
+
 /// Each knob that differs: what it does alone, what is lost without it, and what it and those
 /// before it do together; from the blocks of the ablation. The largest step alone comes first.
 ///
@@ -80,6 +83,9 @@ fn measured(
 ) -> (Option<Change>, Vec<u32>) {
     let pairs = pairs(paced, purpose, from, to);
     let (ratios, evidence) = log_speeds(&pairs, Part::Turn);
+    if ratios.len() < LEAST {
+        return (None, evidence);
+    }
     let protocol = &plan.protocol;
     (paired_change(&ratios, protocol.confidence, protocol.indifference), evidence)
 }

@@ -49,6 +49,7 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
         trials_failed: number(trials.iter().filter(here).filter(failed)),
         trials_cached: number(trials.iter().filter(|trial| !here(trial))),
         noise: doubts::noise(plan, &paced),
+        disturbed: doubts::disturbed(trials),
         memory_error: memory_error(trials),
         stopped_because: stopped_because.to_owned(),
         caveats: doubts::caveats(plan, trials, &paced, &verdict),

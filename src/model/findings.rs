@@ -51,6 +51,9 @@ pub struct Findings {
     /// Relative standard deviation of one paired comparison of the baseline with itself in time
     /// (0.02 = 2 %): what this machine resolves. `None` with fewer than 3 baseline trials.
     pub noise: Option<f64>,
+    /// Share of the measured trials beside which others used the processors (0.5 = half of them).
+    #[serde(default)]
+    pub disturbed: f64,
     /// Median distance of the foreseen memory from the measured peak, as a share of the peak
     /// (0.02 = 2 %); `None` where nothing was foreseen.
     #[serde(default)]
@@ -62,6 +65,9 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Share of disturbed trials from which on a result is one of a machine with neighbours.
+    pub const CROWDED: f64 = 0.25;
+
     /// Version of the document.
     pub const SCHEMA: &'static str = "autotune.findings/1";
 }

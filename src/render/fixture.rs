@@ -363,6 +363,7 @@ pub(super) fn findings() -> Findings {
         trials_failed: 1,
         trials_cached: 1,
         noise: Some(0.014),
+        disturbed: 0.0,
         memory_error: None,
         stopped_because: "the winner was confirmed".into(),
         caveats: vec!["another process used 1.2 cores during trial 9".into()],

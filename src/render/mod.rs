@@ -111,7 +111,7 @@ fn assemble(
         renderer: env!("CARGO_PKG_VERSION").to_owned(),
         machine: hardware::one_line(machine),
         engine: engine(plan),
-        marks: marks(machine, plan),
+        marks: marks(machine, plan, findings),
         summary: summary::view(machine, plan, findings),
         sections: section::all(evidence),
         trials: trials.iter().map(|trial| trial::row(trial, plan)).collect(),
@@ -128,7 +128,7 @@ fn engine(plan: &Plan) -> String {
 }
 
 /// What nobody may overlook.
-fn marks(machine: &Value, plan: &Plan) -> Vec<MarkView> {
+fn marks(machine: &Value, plan: &Plan, findings: &Findings) -> Vec<MarkView> {
     let mut marks = Vec::new();
     let mut mark = |kind, label, text: &str| {
         marks.push(MarkView { kind, label, text: verdict::sentence(text) });
@@ -148,6 +148,14 @@ fn marks(machine: &Value, plan: &Plan) -> Vec<MarkView> {
             "captured machine",
             "the machine document is a capture of another machine",
         );
+    }
+    if findings.disturbed >= Findings::CROWDED {
+        let text = format!(
+            "beside {:.0} % of the trials others used the processors: what is fastest beside them \
+             need not be without them; close them, or measure again at a quieter time",
+            findings.disturbed * 100.0
+        );
+        mark("warning", "busy machine", &text);
     }
     for note in &plan.baseline_notes {
         let label = match note {

@@ -110,10 +110,12 @@ impl Budget {
         spent_ms < self.curve_share * self.whole_ms
     }
 
-    /// The limit that another pair of the confirmation would break.
-    pub(super) fn limit_of_pair(&self, winner: &Setting) -> Option<Reason> {
+    /// The limit that another pair of the confirmation would break. Before the fewest that a
+    /// decision takes nothing is worth more than one of them.
+    pub(super) fn limit_of_pair(&self, winner: &Setting, too_few: bool) -> Option<Reason> {
         let cost = self.cost.visit_to_ms(winner) + self.cost.visit_ms;
-        if self.elapsed_ms + cost > self.decision() * self.whole_ms {
+        let mark = if too_few { 1.0 } else { self.decision() };
+        if self.elapsed_ms + cost > mark * self.whole_ms {
             Some(Reason::Budget)
         } else if self.trials + 2.0 > self.whole_trials {
             Some(Reason::TrialLimit)

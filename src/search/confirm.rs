@@ -51,7 +51,8 @@ pub(super) fn next(ledger: &Ledger<'_>, budget: &Budget, winner: &Setting, now: 
                 let fresh = !second && block.is_multiple_of(per_process);
                 let ask = Ask { fresh, ..Ask::of(plan, Purpose::Confirm, block, setting) };
                 // A pair that was begun is finished; a new one has to fit.
-                return match budget.limit_of_pair(winner).filter(|_| !second) {
+                let too_few = differences.len() < plan.protocol.confirm_pairs[0] as usize;
+                return match budget.limit_of_pair(winner, too_few).filter(|_| !second) {
                     Some(limit) => Step::Done(limit),
                     None => Step::Visit(ask),
                 };

@@ -263,12 +263,14 @@ pub fn settings(plan: &Plan) -> Vec<Setting> {
 #[must_use]
 pub fn expected_visits(plan: &Plan) -> u32 {
     let protocol = &plan.protocol;
-    let space = space_size(plan);
     let count = |visits: usize| u32::try_from(visits).unwrap_or(u32::MAX);
     if protocol.record_grid > 0 {
-        return count(space).saturating_mul(protocol.record_grid);
+        return count(space_size(plan)).saturating_mul(protocol.record_grid);
     }
-    let looks = space.min(40 + 4 * plan.axes.len());
+    // Asked for after every trial: no more of the space is counted than matters.
+    let field = Field::new(plan);
+    let settings = field.all().filter(|point| field.setting(point).is_some());
+    let looks = settings.take(40 + 4 * plan.axes.len()).count();
     let search = looks + looks / 4 + halving::expected_visits(plan);
     let fixed = 2 * (protocol.fitness_pairs + protocol.confirm_pairs[0]);
     count(search).saturating_add(fixed).min(protocol.max_trials.unwrap_or(u32::MAX))

@@ -46,8 +46,8 @@ pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
             table,
             BlockView::text(
                 "Default is what llama-server of this version would run here. A change is only \
-                 given where the two were compared in interleaved pairs. No targets were set: this \
-                 version takes none.",
+                 given where the two were compared in interleaved pairs. Numbers to reach are \
+                 set with --goal.",
             ),
         ],
     )
