@@ -37,9 +37,12 @@ fn the_document_has_every_cell_with_its_sum() {
         let fits = cell["fits"].as_bool().unwrap();
         assert_eq!(fits, cell["reason"].is_null(), "{cell}");
         assert_eq!(fits, cell["ubatch"] != 2048, "{cell}");
-        assert!(cell["decode_tok_per_s"].is_null(), "{cell}");
+        // A simulated machine tells its peaks; the roof falls as the context fills.
+        let [empty, full] =
+            ["decode_tok_per_s", "full_decode_tok_per_s"].map(|it| cell[it].as_f64());
+        assert!(empty.unwrap() > full.unwrap() && full.unwrap() > 0.0, "{cell}");
     }
-    assert!(map["rates_missing"].is_string());
+    assert!(map["rates_missing"].is_null());
 }
 
 #[test]

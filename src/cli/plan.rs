@@ -15,7 +15,7 @@ use super::variants::variants;
 use super::{Exit, Printer, Stop};
 use crate::detect;
 use crate::knob::{self, Terrain};
-use crate::model::{Machine, MoreContext, Plan, PlanMap, Provenance, Workload};
+use crate::model::{Machine, MoreContext, Plan, PlanMap, Workload};
 use crate::plan::{self, Limits, MapGround, Point, Roof, Wish};
 use crate::render::{plan as render, space};
 use counted::Counted;
@@ -168,7 +168,7 @@ impl Ground<'_> {
             rest: own_forecast.rest.clone(),
             cells,
             more_context,
-            rates_missing: peaks.is_none().then(|| rates_missing(machine, arguments)),
+            rates_missing: peaks.is_none().then(|| rates_missing(arguments)),
             axes: plan.axes.clone(),
             rejected,
             room,
@@ -263,10 +263,7 @@ fn uncountable(failure: &Failure) -> Stop {
     }
 }
 
-fn rates_missing(machine: &Machine, arguments: &Arguments) -> String {
-    if machine.provenance == Provenance::Simulated {
-        return "peaks of a simulated machine are not known".to_owned();
-    }
+fn rates_missing(arguments: &Arguments) -> String {
     let there = if arguments.machine.is_some() { " on that machine" } else { "" };
     format!("peaks were not measured: `autotune detect --ceilings`{there} measures them")
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use autotune_engine::api::{Bytes, Engine};
+use autotune_engine::api::{Bytes, Engine, GpuLayers};
 use autotune_engine::sim::{SimulatedCpu, Simulator, World};
 
 use super::sweep::place;
@@ -14,7 +14,7 @@ use crate::model::{
     Ceilings, CoreKind, CpuList, Interval, KindName, Machine, ModelCard, Node, Peak, Provenance,
     Workload,
 };
-use crate::plan::Here;
+use crate::plan::{self, Here};
 
 /// The machine document of a simulated machine.
 #[must_use]
@@ -139,10 +139,15 @@ pub fn model(world: &World, typed: &str) -> ModelCard {
     }
 }
 
-/// What a plan needs of a machine document.
+/// What a plan needs of a machine document. A card without memory of its own takes all layers, as
+/// the engine's count would say: what the machine cannot hold there it cannot hold at all.
 #[must_use]
 pub fn here(machine: &Machine) -> Here {
-    place::here(machine, machine.devices.as_deref().unwrap_or_default())
+    let devices = machine.devices.as_deref().unwrap_or_default();
+    let own = plan::taken(devices);
+    let shared = !own.is_empty() && own.iter().all(|device| plan::shares_memory(device));
+    let here = place::here(machine, devices);
+    Here { gpu_layers: here.gpu_layers.or(shared.then_some(GpuLayers::All)), ..here }
 }
 
 /// What single knobs look at of a machine document.
