@@ -193,6 +193,27 @@ fn without_a_word_about_knobs_only_what_was_recorded_is_asked_for() {
 }
 
 #[test]
+fn grids_of_a_real_machine_are_worlds_too() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/worlds"));
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let grids: Vec<PathBuf> = entries.filter(|it| it.join("trials.jsonl").exists()).collect();
+    assert!(grids.len() >= 2, "{grids:?}");
+    for grid in grids {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("out");
+        let mut command = autotune(home.path());
+        command.args(["sweep", "--engine", &format!("replay:{}", grid.display())]);
+        command.args(["--budget", "5m", "--no-cache", "--out"]).arg(&out);
+        let printed = run(&mut command);
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+        let text = std::fs::read_to_string(out.join("findings.json")).unwrap();
+        let findings: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(findings["trials_failed"], 0, "{}", printed.stderr);
+        assert!(findings["trials_measured"].as_u64().unwrap() > 30, "{}", printed.stderr);
+    }
+}
+
+#[test]
 fn what_is_no_record_is_refused_in_a_line() {
     let home = tempfile::tempdir().unwrap();
     let engine = format!("replay:{}", home.path().join("nowhere").display());

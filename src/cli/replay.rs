@@ -9,7 +9,7 @@ use autotune_engine::replay::{Measured, Record, Recording, Replay};
 
 use super::{Exit, Stop};
 use crate::knob;
-use crate::model::{Axis, Machine, ModelCard, Outcome, Provenance, Source, Trial};
+use crate::model::{Axis, Machine, ModelCard, Outcome, Provenance, Source, Trial, Workload};
 use crate::store::StoredRun;
 
 /// The file of a run directory that a replay may be named by.
@@ -19,8 +19,13 @@ const JOURNAL: &str = "trials.jsonl";
 pub(super) struct Recorded {
     pub(super) machine: Machine,
     pub(super) model: ModelCard,
-    /// The space that was recorded.
+    pub(super) space: Space,
+}
+
+/// What was recorded: outside of it nothing can be asked.
+pub(super) struct Space {
     pub(super) axes: Vec<Axis>,
+    pub(super) workload: Workload,
 }
 
 impl Recorded {
@@ -45,7 +50,8 @@ pub(super) fn open(path: &Path) -> Result<(Replay, Recorded), Stop> {
         return Err(Stop::usage(format!("nothing was measured in {}", folder.display())));
     };
     let (machine, plan) = (as_simulated(run.machine), run.plan);
-    Ok((engine, Recorded { machine, model: plan.model, axes: plan.axes }))
+    let space = Space { axes: plan.axes, workload: plan.workload };
+    Ok((engine, Recorded { machine, model: plan.model, space }))
 }
 
 /// The machine of a replay: nothing on it is measured now.

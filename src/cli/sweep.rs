@@ -68,8 +68,8 @@ pub struct Arguments {
     /// GGUF file, or synth:SHAPE:QUANT
     #[arg(short, long, value_name = "MODEL")]
     model: Option<String>,
-    /// What to tune for: a name, a TOML file, or `help` for the list
-    #[arg(short, long, value_name = "NAME|FILE", default_value = "chat")]
+    /// What to tune for: a name, a TOML file, or `help` for the list; a replay has its own
+    #[arg(short, long, value_name = "NAME|FILE", default_value = USUAL_WORKLOAD)]
     workload: String,
     /// Tokens of context [default: what the workload needs]
     #[arg(short, long, value_name = "TOKENS")]
@@ -180,6 +180,9 @@ impl From<Typed> for Strategy {
         }
     }
 }
+
+/// The workload where none is named.
+const USUAL_WORKLOAD: &str = "chat";
 
 /// Visits to each setting of a recorded grid.
 const RECORDED: u32 = 5;
@@ -307,8 +310,11 @@ fn begin(
     let opened = engine::open_with(&arguments.engine, &arguments.devices)?;
     let mut place = Place::open(opened, model, &arguments.devices.rpc, printer)?;
     let mut resolved = resolved;
-    if let Some(axes) = &place.recorded {
-        resolved.knobs.keep_to(axes, !arguments.knobs.is_empty());
+    if let Some(space) = &place.recorded {
+        resolved.knobs.keep_to(&space.axes, !arguments.knobs.is_empty());
+        if arguments.workload == USUAL_WORKLOAD && arguments.context.is_none() {
+            resolved.workload = space.workload.clone();
+        }
     }
     let plan = planned(arguments, resolved, &mut place, printer)?;
     if arguments.dry_run {

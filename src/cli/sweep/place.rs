@@ -7,11 +7,12 @@ use autotune_engine::api::{Bytes, Clock, DeviceReport, Engine, GpuLayers, Settin
 
 use crate::cli::detect::measurable;
 use crate::cli::engine::OpenEngine;
+use crate::cli::replay::Space;
 use crate::cli::{Exit, Printer, Stop, interrupt, model, peaks, simulated};
 use crate::detect::{self, CardWatch};
 use crate::knob::Terrain;
 use crate::measure::{Bench, NoSensors, Reading, Sensors};
-use crate::model::{Axis, CardUse, Machine, ModelCard, Room};
+use crate::model::{CardUse, Machine, ModelCard, Room};
 use crate::plan::{self, Here};
 
 /// Everything that is outside of a sweep.
@@ -28,9 +29,8 @@ pub(super) struct Place {
     pub(super) room: Room,
     /// What is special about devices, one sentence each.
     pub(super) device_notes: Vec<String>,
-    /// The space of a recording, outside of which nothing can be asked; `None` where none is
-    /// replayed.
-    pub(super) recorded: Option<Vec<Axis>>,
+    /// What was recorded; `None` where nothing is replayed.
+    pub(super) recorded: Option<Space>,
     /// Equal where results may be reused.
     pub(super) fingerprint: String,
     pub(super) card: ModelCard,
@@ -49,14 +49,14 @@ impl Place {
         let is_live = world.is_none() && recorded.is_none();
         let (mut machine, card): (Machine, ModelCard);
         let mut reached: Option<Vec<DeviceReport>> = None;
-        let mut axes: Option<Vec<Axis>> = None;
+        let mut space: Option<Space> = None;
         let mut sensors: Box<dyn Sensors> = Box::new(NoSensors);
         if let Some(world) = &world {
             (machine, card) = (simulated::machine(world), simulated::model(world, model));
         } else if let Some(recorded) = recorded {
             card = recorded.model(model);
             machine = recorded.machine;
-            axes = Some(recorded.axes);
+            space = Some(recorded.space);
         } else {
             machine = detect::machine(&detect::live());
             measurable(&machine)?;
@@ -96,7 +96,7 @@ impl Place {
             terrain,
             room,
             device_notes: device_notes(&devices),
-            recorded: axes,
+            recorded: space,
             fingerprint,
             card,
         })
