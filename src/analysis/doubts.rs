@@ -87,7 +87,14 @@ pub(super) fn caveats(
         ));
     }
     caveats.extend(drift(plan, paced));
-    if matches!(verdict, Verdict::Confirmed { .. }) {
+    if let Verdict::Confirmed { turn, .. } = verdict {
+        let [wanted, _] = plan.protocol.confirm_pairs;
+        if turn.speed_ratio.n < wanted {
+            caveats.push(format!(
+                "the confirmation has {} pairs instead of {wanted} or more: its time was up",
+                turn.speed_ratio.n
+            ));
+        }
         caveats.extend(dependence(plan, trials, paced));
     }
     let sessions = trials.iter().map(|trial| trial.session).max().unwrap_or(0);

@@ -122,11 +122,26 @@ fn a_winner_that_fails_when_tried_again_is_not_recommended() {
 fn without_enough_pairs_nothing_is_confirmed() {
     let mut sweep = Sweep::new(QUIET, 1);
     let winner = sweep.with("threads", &Level::Count(4));
-    sweep.pairs(Purpose::Confirm, &winner, 7);
+    sweep.pairs(Purpose::Confirm, &winner, 5);
     let found = judge(&sweep);
     let Verdict::Unconfirmed { reason } = &found.verdict else { panic!("{:?}", found.verdict) };
-    assert_eq!(reason, "7 of the 8 pairs that a confirmation takes were run");
+    assert_eq!(reason, "5 of the 6 pairs that a confirmation takes were run");
     assert_eq!(found.best.setting, sweep.plan.baseline);
+}
+
+#[test]
+fn a_confirmation_that_the_budget_cut_short_is_judged_and_says_so() {
+    let mut sweep = Sweep::new(QUIET, 1);
+    let winner = sweep.with("threads", &Level::Count(4));
+    sweep.pairs(Purpose::Confirm, &winner, 7);
+    let found = judge(&sweep);
+    assert!(matches!(found.verdict, Verdict::Confirmed { .. }), "{:?}", found.verdict);
+    assert_eq!(found.best.setting, winner);
+    let told = "the confirmation has 7 pairs instead of 8 or more: its time was up";
+    assert!(found.caveats.iter().any(|caveat| caveat == told), "{:?}", found.caveats);
+    let mut whole = Sweep::new(QUIET, 1);
+    whole.pairs(Purpose::Confirm, &winner, 8);
+    assert!(!judge(&whole).caveats.iter().any(|it| it.contains("its time was up")));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use autotune_engine::api::Setting;
 use super::curves::runs_as_baseline;
 use super::pace::{Paced, Part, log_speeds, pairs};
 use crate::knob;
-use crate::model::{Axis, Level, Outcome, Plan, Purpose, Trial, Verdict};
+use crate::model::{Axis, Level, Outcome, Plan, Protocol, Purpose, Trial, Verdict};
 use crate::stats::{Change, Separation, median, paired_change};
 
 /// The verdict, from the pairs of the confirmation alone.
@@ -37,7 +37,7 @@ pub(super) fn verdict(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Ver
     let pairs = pairs(paced, Purpose::Confirm, &plan.baseline, winner);
     let change = |part| change(plan, &log_speeds(&pairs, part).0);
     let (ratios, evidence) = log_speeds(&pairs, Part::Turn);
-    let needed = plan.protocol.confirm_pairs[0].max(2);
+    let needed = fewest_pairs(plan);
     match change(Part::Turn) {
         Some(turn) if ratios.len() >= needed as usize => Verdict::Confirmed {
             turn,
@@ -50,6 +50,12 @@ pub(super) fn verdict(plan: &Plan, trials: &[Trial], paced: &[Paced<'_>]) -> Ver
             unconfirmed(format!("{run} of the {needed} pairs that a confirmation takes were run"))
         }
     }
+}
+
+/// Pairs below which nothing is claimed. The search looks at `confirm_pairs[0]` for the first time;
+/// where the budget ended before, this is the only look, and its time was chosen by the clock.
+fn fewest_pairs(plan: &Plan) -> u32 {
+    plan.protocol.confirm_pairs[0].clamp(2, Protocol::FEWEST_PAIRS)
 }
 
 /// The recommended setting: what was confirmed to be faster, else the baseline.

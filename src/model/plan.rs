@@ -207,6 +207,8 @@ pub struct Protocol {
 impl Protocol {
     /// Pairs of the confirmation between two looks at its interval.
     pub const CONFIRM_LOOK_EVERY: u32 = 4;
+    /// Pairs from which on a confirmation that its budget ended is looked at once all the same.
+    pub const FEWEST_PAIRS: u32 = 6;
 
     /// The coverage that one interval of the confirmation needs, so that all looks at it together
     /// are wrong no oftener than `confidence` allows: the looks share the error between them.
