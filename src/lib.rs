@@ -3,8 +3,10 @@
 //! Modules stand on floors and import from lower floors only; `tests/floors.rs` holds them to
 //! it, and `docs/ARCHITECTURE.md` draws the map.
 
+pub mod activity;
 pub mod analysis;
 pub mod bench;
+pub mod bottleneck;
 pub mod cli;
 pub mod detect;
 pub mod doctor;
@@ -13,6 +15,7 @@ pub mod gguf;
 pub mod knob;
 pub mod measure;
 pub mod model;
+pub mod observe;
 pub mod plan;
 pub mod render;
 pub mod search;

@@ -14,8 +14,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("model", 1),
     ("knob", 2),
     ("detect", 3),
+    ("observe", 3),
     ("plan", 3),
     ("analysis", 3),
+    ("bottleneck", 3),
+    ("activity", 3),
     ("store", 3),
     ("export", 3),
     ("synth", 3),
@@ -30,8 +33,23 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Modules that must not know which engine answers them.
 const ENGINE_BLIND: &[&str] = &[
-    "stats", "gguf", "model", "knob", "plan", "search", "analysis", "store", "render", "export",
-    "measure", "bench", "sweep", "doctor",
+    "stats",
+    "gguf",
+    "model",
+    "knob",
+    "plan",
+    "search",
+    "analysis",
+    "activity",
+    "observe",
+    "bottleneck",
+    "store",
+    "render",
+    "export",
+    "measure",
+    "bench",
+    "sweep",
+    "doctor",
 ];
 
 /// Folders of the engine package that may hold unsafe code.

@@ -5,12 +5,16 @@
 //! whose death is an answer), [`sim`] (a machine made of formulas and seeded noise) and [`replay`] (what
 //! was measured once, again).
 //!
+//! [`counters`] and [`samples`] watch what runs.
+//!
 //! What to run, how often and what the times mean is left to the `autotune` package.
 
 pub mod api;
+pub mod counters;
 pub mod kernels;
 pub mod llama;
 pub mod probe;
 pub mod replay;
+pub mod samples;
 pub mod sim;
 pub mod worker;

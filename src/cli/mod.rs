@@ -10,11 +10,13 @@ mod engine;
 mod exit;
 mod global;
 mod interrupt;
+mod launch;
 mod man;
 mod model;
 mod peaks;
 mod plan;
 mod probe;
+mod profile;
 mod progress;
 pub mod replay;
 mod report;
@@ -59,6 +61,7 @@ enum Verb {
     Doctor(doctor::Arguments),
     Plan(Box<plan::Arguments>),
     Sweep(Box<sweep::Arguments>),
+    Profile(Box<profile::Arguments>),
     Report(report::Arguments),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
@@ -69,6 +72,8 @@ enum Verb {
     Worker(worker::Arguments),
     #[command(hide = true)]
     Probe(probe::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -104,8 +109,10 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Man(arguments) => man::run(arguments, Cli::command(), printer),
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Probe(arguments) => probe::run(arguments),
+        Verb::Launch(arguments) => launch::run(arguments),
         Verb::Plan(arguments) => plan::run(arguments, printer),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
+        Verb::Profile(arguments) => profile::run(arguments, printer),
         Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),

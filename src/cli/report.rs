@@ -60,8 +60,15 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
             torn.line
         ));
     }
-    let StoredRun { machine, plan, trials, findings, .. } = stored;
+    let StoredRun { machine, plan, trials, findings, profile, .. } = stored;
     let findings = judged(&plan, &trials, findings);
+    let run = render::Run {
+        machine: &machine,
+        plan: &plan,
+        trials: &trials,
+        findings: &findings,
+        profile: profile.as_ref(),
+    };
     let now = Timestamp::now();
     let text = match (kind, &arguments.template) {
         (Kind::Json, _) => {
@@ -72,13 +79,13 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         (Kind::Md | Kind::Html, Some(template)) => {
             let source = source(template)?;
             let format = if kind == Kind::Html { Format::Html } else { Format::Markdown };
-            let view = render::view(&machine, &plan, &trials, &findings, now);
+            let view = render::view(&run, now);
             let name = template.display().to_string();
             render::with_template(&name, &source, format, &view)
                 .map_err(|error| Stop::from_error(Exit::Usage, &error))?
         }
         (Kind::Md | Kind::Html, None) => {
-            let report = render::report(&machine, &plan, &trials, &findings, now)
+            let report = render::report(&run, now)
                 .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
             if kind == Kind::Html { report.html } else { report.markdown }
         }
@@ -86,9 +93,35 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     write(&arguments.output, &text, printer)
 }
 
+/// Renders report.md, report.html and the plots of a run directory anew.
+pub(super) fn refresh(folder: &Path, printer: Printer) -> Result<(), Stop> {
+    let stored = StoredRun::read(folder).map_err(|error| unreadable(&error))?;
+    let findings = judged(&stored.plan, &stored.trials, stored.findings);
+    let run = render::Run {
+        machine: &stored.machine,
+        plan: &stored.plan,
+        trials: &stored.trials,
+        findings: &findings,
+        profile: stored.profile.as_ref(),
+    };
+    let report = render::report(&run, Timestamp::now())
+        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    let plots = folder.join("plots");
+    std::fs::create_dir_all(&plots).map_err(|error| Stop {
+        exit: Exit::Failure,
+        message: format!("cannot make {}: {error}", plots.display()),
+        hint: None,
+    })?;
+    for (name, svg) in &report.plots {
+        write(&plots.join(format!("{name}.svg")), svg, printer)?;
+    }
+    write(&folder.join("report.md"), &report.markdown, printer)?;
+    write(&folder.join("report.html"), &report.html, printer).map(drop)
+}
+
 /// What the trials show by this version's rules. The journal is the truth: what an earlier version
 /// judged, or what a stopped sweep never came to judge, is judged now.
-fn judged(plan: &Plan, trials: &[Trial], stored: Option<Findings>) -> Findings {
+pub(super) fn judged(plan: &Plan, trials: &[Trial], stored: Option<Findings>) -> Findings {
     let stopped = stored.map_or_else(
         || "the sweep did not end, or ends later than this report".to_owned(),
         |findings| findings.stopped_because,

@@ -4,7 +4,7 @@ mod calibration;
 mod cases;
 pub(super) mod place;
 pub(super) mod summary;
-mod wanted;
+pub(super) mod wanted;
 mod workloads;
 
 use std::cell::Cell;
@@ -32,7 +32,7 @@ use crate::model::{Findings, Goal, Machine, Plan, Strategy, Trial, Workload};
 use crate::plan::{self, Here, Limits, Wish};
 use crate::render;
 use crate::search::Reason;
-use crate::store::{CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
+use crate::store::{self, CacheKey, ResultCache, RunDirectory, StoreError, default_folder};
 use crate::sweep::{Cache, Ending, Event, Journal, Sweep, next_session};
 use calibration::calibrated;
 use place::Place;
@@ -581,7 +581,11 @@ fn write_reports(
     trials: &[Trial],
     findings: &Findings,
 ) -> Result<(), Stop> {
-    let report = render::report(machine, plan, trials, findings, jiff::Timestamp::now())
+    // A sweep that goes on may have been profiled before.
+    let profile = store::read_profile(&run.path().join(store::PROFILE)).ok();
+    let profile = profile.as_ref();
+    let shown = render::Run { machine, plan, trials, findings, profile };
+    let report = render::report(&shown, jiff::Timestamp::now())
         .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
     let plots = report.plots.iter().map(|(name, svg)| (format!("plots/{name}.svg"), svg));
     let pages = [("report.md", &report.markdown), ("report.html", &report.html)];

@@ -9,6 +9,7 @@ mod arm;
 mod backends;
 mod cache;
 pub mod capture;
+mod card_series;
 mod card_watch;
 pub mod ceiling;
 mod cgroup;
@@ -53,6 +54,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 pub use backends::add_devices;
+pub use card_series::CardRecorder;
 pub use card_watch::CardWatch;
 pub use condition::condition;
 pub use gpu::Card;

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use autotune_engine::api::Bytes;
 
 use serde_json::{Value, json};
 
+use super::card_series::CardRecorder;
 use super::card_watch::CardWatch;
 use super::nvidia::{cards_by, processes_by};
 use super::{Card, Host, Unread, machine};
@@ -167,4 +168,27 @@ fn cards_are_watched_from_before_until_after() {
     // An idle card has no clock that a computation was held to, and no reason to be slow.
     assert_eq!((cards[1].utilization, cards[1].lowest_graphics_hz), (Some(0.0), None));
     assert_eq!(cards[1].throttle_reasons, Vec::<String>::new());
+}
+
+#[test]
+fn cards_are_recorded_over_time_with_what_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(library) = library(folder.path(), "-DBUSY") else { return };
+    let name = library.to_str().expect("made here");
+    let nowhere = CardRecorder::start_by(&["/nowhere/x.so"], Duration::ZERO, Instant::now());
+    assert!(nowhere.is_none());
+    let pause = Duration::from_secs(60);
+    let recorder = CardRecorder::start_by(&[name], pause, Instant::now()).expect("it starts");
+    let cards = recorder.finish();
+    // Of four cards one is lost and one tells nothing.
+    assert_eq!(cards.len(), 2, "{cards:?}");
+    assert_eq!(cards[0].name.as_deref(), Some("NVIDIA GeForce RTX 4090"));
+    assert_eq!(cards[0].memory_bytes, Some(24 << 30));
+    let sample = cards[0].samples.last().expect("one at its end");
+    assert_eq!((sample.busy, sample.memory_busy), (Some(0.75), Some(0.2)));
+    assert_eq!(sample.used_bytes, Some(5 << 30));
+    assert_eq!(sample.copied_in_bytes_per_s, Some(3e9));
+    assert_eq!(sample.copied_out_bytes_per_s, Some(1e9));
+    assert_eq!(sample.power_watts, Some(212.5));
+    assert_eq!(cards[1].samples[0].copied_in_bytes_per_s, None, "it does not tell");
 }

@@ -17,8 +17,9 @@ const PAGE: Bytes = Bytes(2 << 20);
 /// Visits shorter than this say nothing about neighbours: the counters tick every 10 ms.
 const SHORTEST: Duration = Duration::from_millis(200);
 
-/// Doubts from two readings around a visit.
-pub(super) fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<String> {
+/// Doubts from two readings of the machine around work under a setting, each one sentence.
+#[must_use]
+pub fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<String> {
     let span = after.at.saturating_sub(before.at);
     if span < SHORTEST {
         return Vec::new();

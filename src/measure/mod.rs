@@ -19,6 +19,7 @@ use autotune_engine::api::{
 
 use crate::model::{Calibration, DeviceMemory, Outcome, Purpose, Source, Trial};
 pub use deadline::{Expectation, first_deadline};
+pub use doubt::of_readings;
 pub use sensors::{NoSensors, Reading, Sensors};
 
 /// The doors that a visit goes through.

@@ -110,6 +110,18 @@ impl Ceilings {
         best(&self.read_bandwidth_bytes_per_s)
     }
 
+    /// 8-bit multiply-adds of this many threads: the measured count that is nearest.
+    #[must_use]
+    pub fn int8(&self, threads: u32) -> Option<Interval> {
+        nearest(&self.int8_ops, threads)
+    }
+
+    /// 32-bit multiply-adds of this many threads: the measured count that is nearest.
+    #[must_use]
+    pub fn f32(&self, threads: u32) -> Option<Interval> {
+        nearest(&self.f32_flops, threads)
+    }
+
     /// The highest rate of 8-bit multiply-adds at any thread count.
     #[must_use]
     pub fn best_int8(&self) -> Option<Interval> {

@@ -3,6 +3,7 @@
 //! Plain data with a version in each document that reaches a file. Reading and writing files is
 //! left to `store`, judging to `analysis`.
 
+pub mod activity;
 mod card;
 mod cases;
 mod ceilings;
@@ -14,7 +15,9 @@ mod findings;
 mod goal;
 mod machine;
 mod map;
+pub mod observation;
 mod plan;
+mod profile;
 mod trial;
 mod workload;
 
@@ -39,6 +42,11 @@ pub use machine::{
 pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{
     Axis, Calibration, Level, Plan, Prior, PriorPoint, Protocol, Rejected, Scope, Strategy,
+};
+pub use profile::{
+    Bottleneck, Bound, ComponentShare, ComponentTable, CounterProfile, DetailShare, FunctionShare,
+    LatencyProfile, Metric, ModelProfile, OtherCount, PhaseProfile, Profile, Roofline, Sampling,
+    Stall, Subject,
 };
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use workload::{Bounds, Objective, Request, Workload};

@@ -13,6 +13,7 @@ pub mod machine;
 mod markdown;
 pub mod plan;
 mod plot;
+pub mod profile;
 mod section;
 pub mod space;
 mod summary;
@@ -28,7 +29,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Findings, Plan, Trial};
+use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial};
 
 pub use template::{Format, TemplateError};
 use view::{MarkView, ReportView};
@@ -44,17 +45,25 @@ pub struct Report {
     pub plots: Vec<(String, String)>,
 }
 
-/// Renders a run with the built-in templates. `machine` is the machine document; `now` is when
-/// the report is made.
-pub fn report<M: Serialize>(
-    machine: &M,
-    plan: &Plan,
-    trials: &[Trial],
-    findings: &Findings,
-    now: Timestamp,
-) -> Result<Report, TemplateError> {
-    let plots = plot::all(plan, trials, findings);
-    let view = assemble(&document(machine), plan, trials, findings, now, &plots);
+/// What a run left, as a report shows it.
+#[derive(Debug)]
+pub struct Run<'a, M> {
+    /// The machine document.
+    pub machine: &'a M,
+    /// What was to be done.
+    pub plan: &'a Plan,
+    /// What was done.
+    pub trials: &'a [Trial],
+    /// What was found.
+    pub findings: &'a Findings,
+    /// The profile of the recommended setting, where one was made.
+    pub profile: Option<&'a Profile>,
+}
+
+/// Renders a run with the built-in templates; `now` is when the report is made.
+pub fn report<M: Serialize>(run: &Run<'_, M>, now: Timestamp) -> Result<Report, TemplateError> {
+    let plots = plots(run);
+    let view = assemble(run, now, &plots);
     Ok(Report {
         markdown: template::built_in(Format::Markdown, &view)?,
         html: template::built_in(Format::Html, &view)?,
@@ -63,15 +72,22 @@ pub fn report<M: Serialize>(
 }
 
 /// What templates see of a run.
-pub fn view<M: Serialize>(
-    machine: &M,
-    plan: &Plan,
-    trials: &[Trial],
-    findings: &Findings,
-    now: Timestamp,
-) -> ReportView {
-    let plots = plot::all(plan, trials, findings);
-    assemble(&document(machine), plan, trials, findings, now, &plots)
+#[must_use]
+pub fn view<M: Serialize>(run: &Run<'_, M>, now: Timestamp) -> ReportView {
+    assemble(run, now, &plots(run))
+}
+
+fn plots<M>(run: &Run<'_, M>) -> Vec<plot::Plot> {
+    let mut plots = plot::all(run.plan, run.trials, run.findings);
+    plots.extend(model_profile(run).map(plot::of_profile).unwrap_or_default());
+    plots
+}
+
+fn model_profile<'a, M>(run: &Run<'a, M>) -> Option<&'a ModelProfile> {
+    match &run.profile?.subject {
+        Subject::Model(model) => Some(model),
+        _ => None,
+    }
 }
 
 /// Renders a view with one's own template.
@@ -88,15 +104,11 @@ fn document<M: Serialize>(machine: &M) -> Value {
     serde_json::to_value(machine).expect("a machine document is plain data")
 }
 
-fn assemble(
-    machine: &Value,
-    plan: &Plan,
-    trials: &[Trial],
-    findings: &Findings,
-    now: Timestamp,
-    plots: &[plot::Plot],
-) -> ReportView {
-    let evidence = section::Evidence { machine, plan, trials, findings, plots };
+fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]) -> ReportView {
+    let machine = &document(run.machine);
+    let Run { plan, trials, findings, .. } = *run;
+    let profile = model_profile(run);
+    let evidence = section::Evidence { machine, plan, trials, findings, profile, plots };
     ReportView {
         schema: "autotune.report/1",
         title: format!(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use autotune_engine::api::Setting;
 use jiff::Timestamp;
 
-use super::{Format, Report, fixture, report, view, with_template};
+use super::{Format, Report, Run, fixture, report, view, with_template};
 use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
 use crate::stats::Separation;
 
@@ -16,7 +16,13 @@ fn now() -> Timestamp {
 }
 
 fn rendered(plan: &Plan, trials: &[Trial], findings: &Findings) -> Report {
-    report(&fixture::machine(), plan, trials, findings, now()).unwrap()
+    let machine = &fixture::machine();
+    report(&Run { machine, plan, trials, findings, profile: None }, now()).unwrap()
+}
+
+fn seen(plan: &Plan, trials: &[Trial], findings: &Findings) -> view::ReportView {
+    let machine = &fixture::machine();
+    view(&Run { machine, plan, trials, findings, profile: None }, now())
 }
 
 fn full() -> Report {
@@ -178,7 +184,7 @@ fn only_a_proven_gain_offers_the_tuned_command_first() {
     let (plan, trials) = (fixture::plan(), fixture::trials());
     let first_command = |verdict: Verdict| {
         let findings = Findings { verdict, ..fixture::findings() };
-        view(&fixture::machine(), &plan, &trials, &findings, now()).summary.command
+        seen(&plan, &trials, &findings).summary.command
     };
     let confirmed = |separation| Verdict::Confirmed {
         turn: fixture::change(1.1, separation),
@@ -217,13 +223,7 @@ fn a_simulated_run_and_random_weights_are_marked_in_both_formats() {
 
 #[test]
 fn sections_stand_in_the_order_of_the_contract() {
-    let view = view(
-        &fixture::machine(),
-        &fixture::plan(),
-        &fixture::trials(),
-        &fixture::findings(),
-        now(),
-    );
+    let view = seen(&fixture::plan(), &fixture::trials(), &fixture::findings());
     let order: Vec<_> = view.sections.iter().map(|section| section.id).collect();
     assert_eq!(
         order.join(" "),
@@ -238,13 +238,7 @@ fn sections_stand_in_the_order_of_the_contract() {
 
 #[test]
 fn a_template_of_ones_own_is_escaped_and_its_mistakes_are_placed() {
-    let view = view(
-        &fixture::machine(),
-        &fixture::plan(),
-        &fixture::trials(),
-        &fixture::findings(),
-        now(),
-    );
+    let view = seen(&fixture::plan(), &fixture::trials(), &fixture::findings());
     let page = with_template("mine.html", "{{ report.title }}", Format::Html, &view).unwrap();
     assert!(page.starts_with("Llama 3.2 1B &lt;script&gt;"), "{page}");
     let text =
@@ -269,4 +263,21 @@ fn strange_numbers_do_not_break_a_report() {
     findings.tied_with = vec![far; 50];
     let report = rendered(&plan, &trials, &findings);
     assert!(balanced(&report.html).is_ok() && !report.html.contains("NaN"));
+}
+
+#[test]
+fn a_profile_fills_its_sections() {
+    let profile = serde_json::from_str(include_str!("../../tests/goldens/profile.json")).unwrap();
+    let (machine, plan) = (&fixture::machine(), &fixture::plan());
+    let (trials, findings) = (&fixture::trials(), &fixture::findings());
+    let run = Run { machine, plan, trials, findings, profile: Some(&profile) };
+    let filled = view(&run, now());
+    for id in ["bottleneck", "utilization", "counters"] {
+        let section = filled.sections.iter().find(|section| section.id == id).unwrap();
+        assert!(section.missing.is_none(), "{id}");
+    }
+    let report = report(&run, now()).unwrap();
+    assert!(report.markdown.contains("feed-forward") && report.html.contains("feed-forward"));
+    assert!(report.plots.iter().any(|(name, _)| name == "roofline"));
+    assert!(balanced(&report.html).is_ok());
 }

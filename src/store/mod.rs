@@ -12,6 +12,7 @@ mod error;
 mod fixture;
 mod journal;
 mod peaks;
+mod profile;
 mod run;
 mod table;
 
@@ -19,5 +20,6 @@ pub use cache::{CacheKey, ResultCache};
 pub use error::StoreError;
 pub use journal::TornLine;
 pub use peaks::{PeakStore, Tested};
+pub use profile::{PROFILE, read_profile, write_profile};
 pub use run::{RunDirectory, StoredRun, default_folder};
 pub use table::trials_csv;

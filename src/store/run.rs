@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::document::{read_document, sync_folder, write_document, write_whole};
 use super::journal::{Contents, Journal, TornLine};
+use super::profile::{PROFILE, read_profile};
 use super::{StoreError, trials_csv};
-use crate::model::{Cases, Findings, Machine, Plan, Trial};
+use crate::model::{Cases, Findings, Machine, Plan, Profile, Trial};
 
 const MACHINE: &str = "machine.json";
 const PLAN: &str = "plan.json";
@@ -40,6 +41,8 @@ pub struct StoredRun {
     pub trials: Vec<Trial>,
     /// What was found, where the sweep came so far.
     pub findings: Option<Findings>,
+    /// The profile of the recommended setting, where one was made that can be read.
+    pub profile: Option<Profile>,
     /// What is left of a line that was being written when the program died; its trial did not
     /// finish.
     pub torn: Option<TornLine>,
@@ -149,6 +152,8 @@ impl StoredRun {
                 .exists()
                 .then(|| read_document(&findings, Findings::SCHEMA))
                 .transpose()?,
+            // A profile is worth less than the run that it stands beside.
+            profile: read_profile(&path.join(PROFILE)).ok(),
             torn,
         })
     }

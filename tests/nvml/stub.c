@@ -94,6 +94,13 @@ int nvmlDeviceGetUtilizationRates(device card, unsigned *rates) {
     rates[1] = 20;
     return OK;
 }
+/* Sent by the card (0), received by it (1), in thousands of bytes each second. */
+int nvmlDeviceGetPcieThroughput(device card, unsigned counter, unsigned *value) {
+    ANSWER(card);
+    if (card != PLAIN) return UNSUPPORTED;
+    *value = counter == 1 ? 3000000 : 1000000;
+    return OK;
+}
 int nvmlDeviceGetPowerUsage(device card, unsigned *value) { ANSWER(card); *value = 212500; return OK; }
 int nvmlDeviceGetTemperature(device card, unsigned kind, unsigned *value) {
     ANSWER(card);

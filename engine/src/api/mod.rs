@@ -9,6 +9,7 @@ mod forecast;
 mod identity;
 mod job;
 mod layout;
+mod profile;
 mod rates;
 mod setting;
 mod units;
@@ -22,6 +23,10 @@ pub use job::{
 };
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,
+};
+pub use profile::{
+    Count, Event, FunctionUse, GraphTimes, KernelUse, Observed, Part, PhaseUse, Piece, ProfileJob,
+    Stretch, TextTimes, UnknownEvent, Watch,
 };
 pub use rates::DeviceRates;
 pub use setting::{
@@ -67,6 +72,12 @@ pub trait Engine {
     /// Does the job, reusing what is loaded as far as the setting allows. Ends after `deadline`
     /// at the latest with [`Failure::TimedOut`].
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure>;
+
+    /// Does the job under observation. What cannot be observed is said in the answer.
+    fn profile(&mut self, job: &ProfileJob, deadline: Duration) -> Result<Observed, Failure> {
+        let _ = (job, deadline);
+        Err(Failure::refused("this engine has nothing to observe"))
+    }
 
     /// Ends what is kept loaded, so that the next job starts a new process. An engine without
     /// processes has nothing to do.

@@ -2,12 +2,13 @@
 
 use std::ffi::c_char;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use llama_cpp_sys_2 as sys;
 
 use super::crew::{self, Crew};
 use super::model::Model;
+use super::pieces::{self, Watcher};
 use super::pool::Pools;
 use super::stage::{self, Stage};
 use super::{log, text, verdict};
@@ -44,6 +45,8 @@ pub(super) struct Context {
     pointer: NonNull<sys::llama_context>,
     // Declared after the pointer and freed after it: `drop` runs before the fields go.
     model: Arc<Model>,
+    // Freed after the context too, which may call it as long as it lives.
+    _watcher: Option<Arc<Mutex<Watcher>>>,
     flash_attention: FlashAttention,
     // The last one is attached. The one before it stays until something was computed with the
     // last: only then does ggml's CPU backend let go of it.
@@ -57,7 +60,16 @@ unsafe impl Send for Context {}
 impl Context {
     /// Makes a context. Null from llama.cpp becomes a failure in its own words.
     pub(super) fn new(model: &Arc<Model>, setting: &ContextSetting) -> Result<Self, Failure> {
-        Self::with_outputs(model, setting, 0)
+        Self::make(model, setting, 0, None)
+    }
+
+    /// The same under the eyes of a watcher, which sees every node of every graph.
+    pub(super) fn watched(
+        model: &Arc<Model>,
+        setting: &ContextSetting,
+        watcher: Arc<Mutex<Watcher>>,
+    ) -> Result<Self, Failure> {
+        Self::make(model, setting, 0, Some(watcher))
     }
 
     /// The same with room for the logits of that many tokens at once; 0: of a whole batch.
@@ -65,6 +77,15 @@ impl Context {
         model: &Arc<Model>,
         setting: &ContextSetting,
         outputs: u32,
+    ) -> Result<Self, Failure> {
+        Self::make(model, setting, outputs, None)
+    }
+
+    fn make(
+        model: &Arc<Model>,
+        setting: &ContextSetting,
+        outputs: u32,
+        watcher: Option<Arc<Mutex<Watcher>>>,
     ) -> Result<Self, Failure> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
@@ -85,6 +106,10 @@ impl Context {
         params.kv_unified = setting.kv_unified.into();
         // Off is what llama-bench and llama-server have; the C API's own default is the full size.
         params.swa_full = setting.swa_full.into();
+        if let Some(watcher) = &watcher {
+            params.cb_eval = Some(pieces::watch);
+            params.cb_eval_user_data = pieces::user_data(watcher);
+        }
         stage::reached(Stage::Context);
         let mark = log::mark();
         // SAFETY: the model is alive and stays so as long as this context.
@@ -94,7 +119,8 @@ impl Context {
             return Err(verdict::from_log("cannot make a context", said));
         };
         let flash_attention = resolved(setting.flash_attention, &said);
-        Ok(Self { pointer, model: Arc::clone(model), flash_attention, pools: Vec::new() })
+        let model = Arc::clone(model);
+        Ok(Self { pointer, model, _watcher: watcher, flash_attention, pools: Vec::new() })
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::llama_context {

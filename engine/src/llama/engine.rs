@@ -3,22 +3,25 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::backend::{self, Backend};
 use super::context::Context;
 use super::crew::Crew;
 use super::model::{Model, Weights};
+use super::observe::{self, Observer};
+use super::pieces::Watcher;
 use super::{
     Modules, devices, forecast, graph, log, memory, refuse, score, self_test, surroundings, work,
 };
 use crate::api::{
     Answer, ContextSetting, DeviceReport, Devices, Engine, Failure, FlashAttention, Forecast,
-    GpuLayers, GraphUse, Identity, Job, LoadMode, LoadSetting, MemoryUse, ProcessSetting, Run,
-    Sample, Setting, ThreadSetting, Toggle, Transition, VariantFault, VariantReport,
-    VariantVerdict,
+    GpuLayers, GraphUse, Identity, Job, LoadMode, LoadSetting, MemoryUse, Observed, ProcessSetting,
+    ProfileJob, Run, Sample, Setting, Stretch, ThreadSetting, Toggle, Transition, VariantFault,
+    VariantReport, VariantVerdict, Watch,
 };
+use crate::counters::{Counters, Whom};
 
 /// llama.cpp in this process. An assertion in it ends the process, and nothing ends a job early.
 #[derive(Debug, Default)]
@@ -112,27 +115,118 @@ impl Llama {
         Ok(Some(nanoseconds(started.elapsed())))
     }
 
-    /// Works on a thread of its own: making a pool binds the thread it is made on, and so does
-    /// every thread made from that one. With it all of that ends.
-    fn work(&mut self, job: &Job) -> Result<Done, Failure> {
+    /// Works in the context that was made.
+    fn work<T: Send>(
+        &mut self,
+        job: &Job,
+        work: impl FnOnce(&mut Context) -> Result<T, Failure> + Send,
+    ) -> Result<(T, Done), Failure> {
         let (_, context) = self.context.as_mut().expect("work is asked for after its context");
-        let done = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                context.attach(&job.setting.threads)?;
-                let (samples, answers) = work::run(context, &job.work)?;
-                let crew = context.crew();
-                context.rest();
-                let graph = graph::last(context);
-                Ok(Done { samples, answers, memory: memory::in_use(context), crew, graph })
-            });
-            worker.join()
-        });
-        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let done = on_own_thread(context, job, work);
         if done.is_err() {
             // What a failed computation leaves behind is anybody's guess.
             self.context = None;
         }
         done
+    }
+
+    /// Everything that stands before the work; what loading and making a context took.
+    fn prepare(&mut self, job: &Job) -> Result<(Backend, Transition), Failure> {
+        refuse::check(job)?;
+        log::capture();
+        memory::forget_peak();
+        let backend = self.backend(&job.setting.process)?;
+        let load_ns = self.model(job, &backend)?;
+        let context_ns = self.context(&job.setting.context)?;
+        Ok((backend, Transition { process_ns: None, load_ns, context_ns }))
+    }
+
+    /// What a job reports that was done.
+    fn report(
+        &self,
+        job: &Job,
+        backend: &Backend,
+        transition: Transition,
+        (samples, answers): (Vec<Sample>, Vec<Answer>),
+        done: Done,
+    ) -> Run {
+        let effective = self.effective(job, backend, &done);
+        let (_, model) = self.model.as_ref().expect("a job that ran has a model");
+        let mut caveats = caveats(&job.setting, &effective);
+        caveats.extend(
+            done.graph.iter().flat_map(|graph| left_behind(&effective, model.layers(), graph)),
+        );
+        caveats.extend(surroundings::doubts(&effective.process, effective.load.load_mode));
+        Run {
+            caveats,
+            effective,
+            samples,
+            answers,
+            graph: done.graph,
+            memory: done.memory,
+            model: model.facts(),
+            transition,
+        }
+    }
+
+    /// The work under observation, as it is.
+    fn observed(
+        &mut self,
+        job: &Job,
+        sample_hz: u32,
+        enough: Duration,
+    ) -> Result<Observed, Failure> {
+        // Before anything is loaded: threads that begin later are counted with this one.
+        let mut observer = Observer::new(Counters::open(Whom::Caller));
+        let (backend, transition) = self.prepare(job)?;
+        let loaded = [transition.load_ns, transition.context_ns];
+        if loaded[0].is_some() {
+            let elapsed = loaded.into_iter().flatten().fold(0, u64::saturating_add);
+            observer.end(Stretch::Load, 0, 0, false, Some(elapsed));
+        }
+        let (seen, done) = self.work(job, |context| {
+            observe::program(context, &job.work, sample_hz, enough, &mut observer)
+        })?;
+        let run = self.report(job, &backend, transition, (seen.samples, seen.answers), done);
+        let mut unseen = seen.unseen;
+        let text = seen.text.map_err(|why| unseen.push(why)).ok();
+        Ok(Observed {
+            run,
+            phases: observer.phases,
+            functions: seen.functions.functions,
+            sampled_event: seen.event,
+            lost_samples: seen.functions.lost,
+            graphs: Vec::new(),
+            text,
+            unseen,
+        })
+    }
+
+    /// The graphs of the work, in a context of their own: the usual one must not be watched.
+    fn taken_apart(&mut self, job: &Job, detail: bool) -> Result<Observed, Failure> {
+        let (backend, transition) = self.prepare(job)?;
+        // Two contexts at once may be more than there is memory.
+        let (asked, _) = self.context.take().expect("a context was made");
+        let (_, model) = self.model.as_ref().expect("a model was loaded");
+        let watcher = Arc::new(Mutex::new(Watcher::default()));
+        let mut context = Context::watched(model, &asked, Arc::clone(&watcher))?;
+        let ubatch = context.effective(&asked).ubatch;
+        let (graphs, done) = on_own_thread(&mut context, job, |context| {
+            observe::graphs(context, &watcher, &job.work, ubatch, detail)
+        })?;
+        self.context = Some((asked, context));
+        let run = self.report(job, &backend, transition, (Vec::new(), Vec::new()), done);
+        self.context = None;
+        Ok(Observed {
+            run,
+            phases: Vec::new(),
+            functions: Vec::new(),
+            sampled_event: None,
+            lost_samples: 0,
+            graphs,
+            text: None,
+            unseen: Vec::new(),
+        })
     }
 
     fn effective(&self, job: &Job, backend: &Backend, done: &Done) -> Setting {
@@ -165,10 +259,29 @@ impl Llama {
     }
 }
 
-/// What came of a job.
+/// Works on a thread of its own: making a pool binds the thread it is made on, and so does every
+/// thread made from that one. With it all of that ends.
+fn on_own_thread<T: Send>(
+    context: &mut Context,
+    job: &Job,
+    work: impl FnOnce(&mut Context) -> Result<T, Failure> + Send,
+) -> Result<(T, Done), Failure> {
+    let done = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            context.attach(&job.setting.threads)?;
+            let result = work(context)?;
+            let crew = context.crew();
+            context.rest();
+            let graph = graph::last(context);
+            Ok((result, Done { memory: memory::in_use(context), crew, graph }))
+        });
+        worker.join()
+    });
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What is left of a job that was done.
 struct Done {
-    samples: Vec<Sample>,
-    answers: Vec<Answer>,
     memory: MemoryUse,
     crew: Crew,
     graph: Option<GraphUse>,
@@ -225,30 +338,19 @@ impl Engine for Llama {
 
     /// The deadline is left to whoever holds this process.
     fn run(&mut self, job: &Job, _deadline: Duration) -> Result<Run, Failure> {
-        refuse::check(job)?;
-        log::capture();
-        memory::forget_peak();
-        let backend = self.backend(&job.setting.process)?;
-        let load_ns = self.model(job, &backend)?;
-        let context_ns = self.context(&job.setting.context)?;
-        let done = self.work(job)?;
-        let effective = self.effective(job, &backend, &done);
-        let (_, model) = self.model.as_ref().expect("a job that ran has a model");
-        let mut caveats = caveats(&job.setting, &effective);
-        caveats.extend(
-            done.graph.iter().flat_map(|graph| left_behind(&effective, model.layers(), graph)),
-        );
-        caveats.extend(surroundings::doubts(&effective.process, effective.load.load_mode));
-        Ok(Run {
-            caveats,
-            effective,
-            samples: done.samples,
-            answers: done.answers,
-            graph: done.graph,
-            memory: done.memory,
-            model: model.facts(),
-            transition: Transition { process_ns: None, load_ns, context_ns },
-        })
+        let (backend, transition) = self.prepare(job)?;
+        let (measured, done) = self.work(job, |context| work::run(context, &job.work))?;
+        Ok(self.report(job, &backend, transition, measured, done))
+    }
+
+    /// The deadline is left to whoever holds this process.
+    fn profile(&mut self, job: &ProfileJob, _deadline: Duration) -> Result<Observed, Failure> {
+        match job.watch {
+            Watch::Program { sample_hz, enough_ms } => {
+                self.observed(&job.job, sample_hz, Duration::from_millis(enough_ms))
+            }
+            Watch::Graph { detail } => self.taken_apart(&job.job, detail),
+        }
     }
 
     fn forecast(&mut self, model: &Path, setting: &Setting) -> Result<Forecast, Failure> {

@@ -35,27 +35,43 @@ pub(super) fn run(
     Ok((samples, answers))
 }
 
-/// One timed repetition. One sequence takes llama-bench's own way.
+/// One timed repetition.
 fn repeat(context: &mut Context, tokens: &mut Tokens, work: &Work) -> Result<Sample, Failure> {
-    let (prompt_tokens, generate_tokens) = (work.prompt_tokens, work.generate_tokens);
+    let prefill_ns = prefill(context, tokens, work)?;
+    Ok(Sample { prefill_ns, ..decode(context, tokens, work)? })
+}
+
+/// The prompts of all sequences behind what is there already. One sequence takes llama-bench's own
+/// way.
+pub(super) fn prefill(
+    context: &mut Context,
+    tokens: &mut Tokens,
+    work: &Work,
+) -> Result<u64, Failure> {
     match work.sequences() {
-        1 => Ok(Sample {
-            prefill_ns: prompt(context, tokens, prompt_tokens)?,
-            ..generate(context, tokens, generate_tokens)?
-        }),
+        1 => prompt(context, tokens, work.prompt_tokens),
+        many => together::prompts(context, tokens, many, work.depth, work.prompt_tokens),
+    }
+}
+
+/// The generation behind the prompts.
+pub(super) fn decode(
+    context: &mut Context,
+    tokens: &mut Tokens,
+    work: &Work,
+) -> Result<Sample, Failure> {
+    match work.sequences() {
+        1 => generate(context, tokens, work.generate_tokens),
         many => {
-            let from = work.depth.saturating_add(prompt_tokens);
-            Ok(Sample {
-                prefill_ns: together::prompts(context, tokens, many, work.depth, prompt_tokens)?,
-                ..together::generate(context, tokens, many, from, generate_tokens)?
-            })
+            let from = work.depth.saturating_add(work.prompt_tokens);
+            together::generate(context, tokens, many, from, work.generate_tokens)
         }
     }
 }
 
 /// The whole prompt of one sequence where there is one, and one token of each where some are to be
 /// generated.
-fn warm_up(context: &mut Context, work: &Work) -> Result<(), Failure> {
+pub(super) fn warm_up(context: &mut Context, work: &Work) -> Result<(), Failure> {
     let mut tokens = Tokens::new(context, work.seed, u32::MAX);
     context.clear();
     prompt(context, &mut tokens, work.prompt_tokens)?;
@@ -78,7 +94,7 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    fn new(context: &Context, seed: u64, repetition: u32) -> Self {
+    pub(super) fn new(context: &Context, seed: u64, repetition: u32) -> Self {
         let model = context.model();
         Self {
             // The generator spreads neighbouring seeds over its whole state.
@@ -139,13 +155,13 @@ fn generate(context: &mut Context, tokens: &mut Tokens, count: u32) -> Result<Sa
 }
 
 /// Tokens of each sequence that are there before the clock starts: computed once, then put back.
-struct Depth {
-    tokens: u32,
-    saved: Option<Vec<Vec<u8>>>,
+pub(super) struct Depth {
+    pub(super) tokens: u32,
+    pub(super) saved: Option<Vec<Vec<u8>>>,
 }
 
 impl Depth {
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         context: &mut Context,
         tokens: &mut Tokens,
@@ -171,7 +187,7 @@ impl Depth {
 }
 
 /// Speed of a wrong result is no speed. After generation every sequence has logits.
-fn check_logits(context: &mut Context, work: &Work) -> Result<Answer, Failure> {
+pub(super) fn check_logits(context: &mut Context, work: &Work) -> Result<Answer, Failure> {
     let invalid = |reason: &str| Err(Failure::Invalid { reason: reason.to_owned() });
     let others = match work.sequences() {
         many if work.generate_tokens > 0 => i32::try_from(many).unwrap_or(i32::MAX) - 1,

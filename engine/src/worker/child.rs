@@ -104,5 +104,6 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
             Answer::Reservations(engine.reservations(&model, &settings)?)
         }
         Ask::Run(job) => Answer::Run(Box::new(engine.run(&job, Duration::MAX)?)),
+        Ask::Profile(job) => Answer::Profile(Box::new(engine.profile(&job, Duration::MAX)?)),
     })
 }

@@ -10,8 +10,8 @@ use super::cancel::Canceller;
 use super::process::Process;
 use super::protocol::{Answer, Ask};
 use crate::api::{
-    DeviceRates, DeviceReport, Engine, Failure, Forecast, Identity, Job, ProcessSetting, Run,
-    Setting, VariantFault, VariantReport, VariantVerdict,
+    DeviceRates, DeviceReport, Engine, Failure, Forecast, Identity, Job, Observed, ProcessSetting,
+    ProfileJob, Run, Setting, VariantFault, VariantReport, VariantVerdict,
 };
 
 /// How long questions may take that measure nothing: loading modules from a cold disk included.
@@ -269,21 +269,33 @@ impl WorkerEngine {
     }
 
     fn attempt(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
+        match self.attempt_to(&job.setting.process, Ask::Run(Box::new(job.clone())), deadline)? {
+            (Answer::Run(mut run), process_ns) => {
+                run.transition.process_ns = process_ns;
+                Ok(*run)
+            }
+            (other, _) => Err(mismatch(&other)),
+        }
+    }
+
+    /// Asks the worker of such a setting; how long starting it took if there was none.
+    fn attempt_to(
+        &mut self,
+        setting: &ProcessSetting,
+        ask: Ask,
+        deadline: Duration,
+    ) -> Result<(Answer, Option<u64>), Failure> {
         let started = Instant::now();
-        let process_ns = self.worker(&job.setting.process, deadline)?;
+        let process_ns = self.worker(setting, deadline)?;
         let resident = self.residents.last_mut().expect("there is a worker for the job");
         let left = deadline.saturating_sub(started.elapsed());
-        let answer = resident.process.ask(Ask::Run(Box::new(job.clone())), left);
+        let answer = resident.process.ask(ask, left);
         self.last_log = resident.process.log(usize::MAX);
         if !resident.process.alive() {
             self.residents.pop();
         }
         match answer {
-            Ok(Answer::Run(mut run)) => {
-                run.transition.process_ns = process_ns;
-                Ok(*run)
-            }
-            Ok(other) => Err(mismatch(&other)),
+            Ok(answer) => Ok((answer, process_ns)),
             // What was left of the deadline is not what the caller knows.
             Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
             Err(failure) => Err(failure),
@@ -350,6 +362,26 @@ impl Engine for WorkerEngine {
             }
             Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
             other => other,
+        }
+    }
+
+    fn profile(&mut self, job: &ProfileJob, deadline: Duration) -> Result<Observed, Failure> {
+        let started = Instant::now();
+        let mut job = job.clone();
+        job.job.model = absolute(&job.job.model);
+        if job.job.setting.process.isa_variant.is_none() {
+            job.job.setting.process.isa_variant = Some(self.best_variant(&job.job.model)?);
+        }
+        let (setting, left) =
+            (job.job.setting.process.clone(), deadline.saturating_sub(started.elapsed()));
+        match self.attempt_to(&setting, Ask::Profile(Box::new(job)), left) {
+            Ok((Answer::Profile(mut observed), process_ns)) => {
+                observed.run.transition.process_ns = process_ns;
+                Ok(*observed)
+            }
+            Ok((other, _)) => Err(mismatch(&other)),
+            Err(Failure::TimedOut { log, .. }) => Err(timed_out(deadline, log)),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::{
-    DeviceRates, DeviceReport, Failure, Forecast, Identity, Job, ProcessSetting, Run, Setting,
-    VariantVerdict,
+    DeviceRates, DeviceReport, Failure, Forecast, Identity, Job, Observed, ProcessSetting,
+    ProfileJob, Run, Setting, VariantVerdict,
 };
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
@@ -47,6 +47,8 @@ pub(super) enum Ask {
     Reservations { model: PathBuf, settings: Vec<Setting> },
     /// Do a job.
     Run(Box<Job>),
+    /// Do a job under observation.
+    Profile(Box<ProfileJob>),
 }
 
 /// A reply.
@@ -70,6 +72,7 @@ pub(super) enum Answer {
     Forecast(Box<Forecast>),
     Reservations(Vec<Result<Forecast, Failure>>),
     Run(Box<Run>),
+    Profile(Box<Observed>),
 }
 
 /// A line that is none.

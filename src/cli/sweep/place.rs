@@ -125,7 +125,7 @@ impl Place {
 
 /// The counters of this machine's processors, and its cards.
 #[derive(Debug)]
-struct Counters {
+pub(in crate::cli) struct Counters {
     clock: SystemClock,
     watch: Option<CardWatch>,
     /// Address and the engine's name of each device that has an address.
@@ -133,7 +133,7 @@ struct Counters {
 }
 
 impl Counters {
-    fn of(devices: &[DeviceReport]) -> Self {
+    pub(in crate::cli) fn of(devices: &[DeviceReport]) -> Self {
         let own = plan::taken(devices).into_iter();
         let devices = own.filter_map(|it| Some((it.pci_address.clone()?, it.name.clone())));
         Self { clock: SystemClock::start(), watch: None, devices: devices.collect() }

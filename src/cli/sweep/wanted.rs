@@ -12,18 +12,18 @@ use crate::model::{Axis, Level, Objective, Workload};
 
 /// Knobs as they were asked for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(in crate::cli) struct Wanted {
     /// Those to turn.
-    pub(super) turned: Vec<&'static dyn Knob>,
+    pub(in crate::cli) turned: Vec<&'static dyn Knob>,
     /// Those that stay where they are put; a placement is still a policy without its mask.
     fixed: Vec<(&'static dyn Knob, Level)>,
     /// Those that take other levels than they would offer.
-    pub(super) levels: Vec<(&'static dyn Knob, Vec<Level>)>,
+    pub(in crate::cli) levels: Vec<(&'static dyn Knob, Vec<Level>)>,
 }
 
 impl Wanted {
     /// Keeps to the levels of a recording: of its knobs those that were `named`, or all.
-    pub(super) fn keep_to(&mut self, axes: &[Axis], named: bool) {
+    pub(in crate::cli) fn keep_to(&mut self, axes: &[Axis], named: bool) {
         let own = |knob: &dyn Knob| axes.iter().find(|axis| axis.knob == knob.name());
         if !named {
             self.turned = knob::ALL.iter().copied().filter(|knob| own(*knob).is_some()).collect();
@@ -39,7 +39,11 @@ impl Wanted {
 }
 
 /// Reads what was typed. A knob with levels of its own is turned besides those that are named.
-pub(super) fn wanted(names: &[String], fix: &[String], grid: &[String]) -> Result<Wanted, Stop> {
+pub(in crate::cli) fn wanted(
+    names: &[String],
+    fix: &[String],
+    grid: &[String],
+) -> Result<Wanted, Stop> {
     let mut turned: Vec<&'static dyn Knob> = Vec::new();
     let neutral = || knob::ALL.iter().copied().filter(|knob| !knob.changes_output());
     for name in names {
@@ -73,13 +77,13 @@ pub(super) fn wanted(names: &[String], fix: &[String], grid: &[String]) -> Resul
 
 impl Wanted {
     /// Turns a knob besides the others.
-    pub(super) fn turn(&mut self, knob: Option<&'static dyn Knob>) {
+    pub(in crate::cli) fn turn(&mut self, knob: Option<&'static dyn Knob>) {
         let new = |knob: &&dyn Knob| self.turned.iter().all(|it| it.name() != knob.name());
         self.turned.extend(knob.filter(new));
     }
 
     /// The fixed levels on a machine: only there a placement becomes a mask.
-    pub(super) fn settled(
+    pub(in crate::cli) fn settled(
         &mut self,
         terrain: &Terrain,
         threads: u32,
@@ -97,7 +101,7 @@ impl Wanted {
 }
 
 /// The knobs that a workload needs besides the usual ones.
-pub(super) fn needed(workload: &Workload) -> Option<&'static dyn Knob> {
+pub(in crate::cli) fn needed(workload: &Workload) -> Option<&'static dyn Knob> {
     let many = workload.objective == Objective::Throughput;
     if many { knob::named("sequences").ok() } else { None }
 }
@@ -161,7 +165,7 @@ fn level(knob: &'static dyn Knob, text: &str) -> Result<Level, Stop> {
 }
 
 /// The table of `--knobs help`.
-pub(super) fn table() -> String {
+pub(in crate::cli) fn table() -> String {
     let mut text = String::from("knob             scope    default  answers  what it is\n");
     for knob in knob::ALL {
         let scope = format!("{:?}", knob.scope()).to_lowercase();

@@ -6,12 +6,14 @@
 mod latency;
 mod levels;
 mod plane;
+mod roofline;
 mod scaling;
 mod steps;
 mod theme;
 mod timeline;
+mod tokens;
 
-use crate::model::{Findings, Phase, Plan, Trial};
+use crate::model::{Findings, ModelProfile, Phase, Plan, Trial};
 
 use super::view::FigureView;
 
@@ -46,6 +48,11 @@ pub(super) fn all(plan: &Plan, trials: &[Trial], findings: &Findings) -> Vec<Plo
     plots.extend(steps::plot(findings));
     plots.extend(timeline::plot(plan, trials, findings));
     plots
+}
+
+/// The plots of a model's profile.
+pub(super) fn of_profile(model: &ModelProfile) -> Vec<Plot> {
+    [roofline::plot(&model.rooflines), tokens::plot(&model.latency)].into_iter().flatten().collect()
 }
 
 /// Whether a knob counts threads, so that its curve has an ideal line.

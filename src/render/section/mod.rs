@@ -6,11 +6,12 @@ mod environment;
 mod log;
 mod memory;
 mod method;
+mod profile;
 mod speed;
 
 use serde_json::Value;
 
-use crate::model::{Findings, Plan, Trial};
+use crate::model::{Findings, ModelProfile, Plan, Trial};
 
 use super::plot::Plot;
 use super::view::{BlockView, SectionView};
@@ -22,6 +23,7 @@ pub(super) struct Evidence<'a> {
     pub(super) plan: &'a Plan,
     pub(super) trials: &'a [Trial],
     pub(super) findings: &'a Findings,
+    pub(super) profile: Option<&'a ModelProfile>,
     pub(super) plots: &'a [Plot],
 }
 
@@ -34,6 +36,8 @@ impl Evidence<'_> {
     }
 }
 
+use super::verdict::sentence;
+
 const NOT_YET: &str = "not measured by this version of autotune";
 
 /// Every section, in order.
@@ -43,12 +47,8 @@ pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
     vec![
         speed::metrics(evidence),
         environment::environment(evidence),
-        absent("bottleneck", "Bottleneck analysis", "Time by component and the largest consumers"),
-        absent(
-            "utilization",
-            "Hardware utilization",
-            "Use of processor, GPU and memory bandwidth against their measured maximum",
-        ),
+        profile::bottleneck(evidence),
+        profile::utilization(evidence),
         speed::threads(evidence),
         environment::affinity(evidence),
         absent(
@@ -62,11 +62,7 @@ pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
         speed::batching(evidence),
         memory::memory(evidence),
         speed::latency(evidence),
-        absent(
-            "counters",
-            "Performance counters",
-            "Instructions per cycle, cache and branch misses",
-        ),
+        profile::counters(evidence),
         log::log(evidence),
         log::options(evidence),
         advice::actions(evidence),
