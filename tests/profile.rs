@@ -126,6 +126,9 @@ fn a_setting_with_several_sequences_is_observed_as_such() {
     assert_eq!(model["work"]["parallel"], 2);
     let decode = list(model, "phases").iter().find(|phase| phase["stretch"] == "decode").unwrap();
     assert_eq!(decode["tokens"], 48);
+    let tables = list(model, "components");
+    assert_eq!(tables.len(), 2, "{}", model["unseen"]);
+    assert_eq!((&tables[0]["tokens"], &tables[1]["tokens"]), (&128.into(), &2.into()));
 }
 
 #[test]

@@ -8,8 +8,11 @@ use crate::model::activity::{Class, CommandProfile};
 
 /// Share of the memory's measured peak from which on memory is what bounds.
 const BOUND: f64 = 0.5;
-/// What loads of a whole machine, or of the program alone, are called among the metrics.
-const TRAFFIC: [&str; 2] = ["memory read", "loads from memory"];
+/// Processors of others above which the traffic of the whole machine is not the program's.
+const OTHERS: f64 = 0.3;
+/// What the traffic of the whole machine is called among the metrics, and that of the program.
+const MACHINE: &str = "memory read";
+const PROGRAM: &str = "loads from memory";
 
 /// What was counted of a command.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,9 +31,9 @@ pub struct Counted {
 /// counted and is near the measured peak.
 pub fn add_counters(profile: &mut CommandProfile, counted: Counted) {
     if matches!(profile.class, Class::CpuOneThread | Class::CpuParallel) {
-        let traffic = TRAFFIC.iter().find_map(|name| {
-            counted.metrics.iter().find(|metric| metric.name == *name && metric.unit == "GB/s")
-        });
+        let alone = profile.cpu.others_cores.is_some_and(|others| others < OTHERS);
+        let of_machine = traffic(&counted.metrics, MACHINE).filter(|_| alone);
+        let traffic = of_machine.or_else(|| traffic(&counted.metrics, PROGRAM));
         let said = match (traffic, counted.peak_bytes_per_s) {
             (Some(traffic), Some(peak)) => {
                 let share = traffic.value * 1e9 / peak.max(1.0);
@@ -64,6 +67,12 @@ pub fn add_counters(profile: &mut CommandProfile, counted: Counted) {
     profile.unseen.extend(counted.unseen);
 }
 
+/// Traffic by that name, of all kinds of cores together.
+fn traffic(metrics: &[Metric], name: &str) -> Option<Metric> {
+    let own = metrics.iter().filter(|metric| metric.name == name && metric.unit == "GB/s");
+    own.cloned().reduce(|sum, one| Metric { value: sum.value + one.value, ..sum })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{Stretch, series};
@@ -71,7 +80,7 @@ mod tests {
     use super::*;
     use crate::model::activity::{Begin, End};
 
-    fn traffic(value: f64) -> Metric {
+    fn loads(value: f64) -> Metric {
         Metric {
             name: "loads from memory".to_owned(),
             unit_of_cores: None,
@@ -93,11 +102,13 @@ mod tests {
             add_counters(&mut profile, counted);
             (profile.class, profile.evidence.last().cloned().unwrap())
         };
-        let (class, said) = judged(vec![traffic(16.0)], Some(20e9));
+        let (class, said) = judged(vec![loads(16.0)], Some(20e9));
         assert_eq!(class, Class::MemoryBandwidth);
         assert!(said.contains("80 %"), "{said}");
-        assert_eq!(judged(vec![traffic(2.0)], Some(20e9)).0, Class::CpuOneThread);
-        assert_eq!(judged(vec![traffic(16.0)], None).0, Class::CpuOneThread);
+        assert_eq!(judged(vec![loads(2.0)], Some(20e9)).0, Class::CpuOneThread);
+        let kinds = vec![loads(1.0), loads(15.0)];
+        assert_eq!(judged(kinds, Some(20e9)).0, Class::MemoryBandwidth, "two kinds of cores");
+        assert_eq!(judged(vec![loads(16.0)], None).0, Class::CpuOneThread);
         let (class, said) = judged(Vec::new(), Some(20e9));
         assert_eq!(class, Class::CpuOneThread);
         assert!(said.contains("not separable"), "{said}");

@@ -6,8 +6,10 @@ use crate::model::observation::{CardSample, Look, Series, Source, Wait, Waiting}
 
 /// From so many processors wanted at once on, a look is parallel.
 const PARALLEL: f64 = 1.5;
-/// A sample of a card holds for so long.
+/// A sample of a card holds for so long at least, ...
 const CARD_HOLDS_S: f64 = 1.0;
+/// ... and for so many times the time between two of them, which grows in long runs.
+const CARD_SPACINGS: f64 = 1.2;
 
 /// A look in which every wait has a name, and the busiest card's use.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,7 @@ pub(super) struct Moment<'a> {
 /// Use of the busiest card over time.
 pub(super) struct Cards {
     samples: Vec<(f64, f64)>,
+    holds_s: f64,
 }
 
 impl Cards {
@@ -36,14 +39,17 @@ impl Cards {
             .filter(|_| series.holds_card)
             .max_by(|a, b| busy(&a.samples).total_cmp(&busy(&b.samples)));
         let samples = busiest.into_iter().flat_map(|card| &card.samples);
-        Self { samples: samples.filter_map(|sample| Some((sample.at_s, sample.busy?))).collect() }
+        let samples: Vec<(f64, f64)> =
+            samples.filter_map(|sample| Some((sample.at_s, sample.busy?))).collect();
+        let spacing = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max);
+        Self { samples, holds_s: CARD_HOLDS_S.max(CARD_SPACINGS * spacing) }
     }
 
     /// At a time: the driver's number is about the time before it, so the next sample counts.
     fn at(&self, at_s: f64) -> Option<f64> {
         let next = self.samples.partition_point(|(sampled, _)| *sampled < at_s);
         let found = self.samples.get(next).or_else(|| self.samples.last())?;
-        (found.0 - at_s).abs().le(&CARD_HOLDS_S).then_some(found.1)
+        (found.0 - at_s).abs().le(&self.holds_s).then_some(found.1)
     }
 }
 

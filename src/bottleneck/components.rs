@@ -3,7 +3,7 @@
 //! Looking at a piece costs a start and a stop of all threads, the same for each. How much longer a
 //! pass takes that is taken to pieces is known from passes that nobody stopped, run in turns with
 //! them; that difference is taken off the pieces evenly. What is left of the pass belongs to no
-//! piece (building the graph, handing out its work). Then everything is scaled to the pass of the
+//! piece (building the graph, handing out its work, copies to and from devices). Then everything is scaled to the pass of the
 //! observed work.
 
 use std::collections::BTreeMap;
@@ -27,11 +27,7 @@ fn undisturbed_ms(evidence: &Evidence<'_>, stretch: Stretch) -> Option<f64> {
         Stretch::Decode => {
             samples.iter().flat_map(|it| &it.token_ns).map(|it| seconds(*it)).collect()
         }
-        // One sequence was taken to pieces.
-        _ => plain(evidence, stretch)
-            .iter()
-            .map(|phase| seconds(phase.elapsed_ns) / f64::from(evidence.work.sequences()))
-            .collect(),
+        _ => plain(evidence, stretch).iter().map(|phase| seconds(phase.elapsed_ns)).collect(),
     };
     median(&times).map(|time| time * 1e3)
 }
@@ -58,7 +54,7 @@ fn table(evidence: &Evidence<'_>, graph: &GraphTimes) -> Option<ComponentTable> 
     let inside: f64 = parts.iter().map(|part| part.ms).sum();
     parts.push(ComponentShare {
         ms: (clean - inside).max(0.0),
-        ..row("building and handing out the graph", None)
+        ..row("building the graph, copies", None)
     });
     parts.extend(around(evidence, graph.stretch));
     let pass_ms: f64 = parts.iter().map(|part| part.ms).sum();
@@ -110,7 +106,7 @@ fn around(evidence: &Evidence<'_>, stretch: Stretch) -> Vec<ComponentShare> {
         let chosen = of("sampling", each(&text.sample_ns));
         chosen.into_iter().chain(of("token to text", each(&text.detokenize_ns))).collect()
     } else {
-        let tokens = f64::from(evidence.work.prompt_tokens) / text.tokens.max(1) as f64;
+        let tokens = evidence.work.all_prompt_tokens() as f64 / text.tokens.max(1) as f64;
         let whole = ms(&text.tokenize_ns).filter(|_| text.tokens > 0).map(|ms| ms * tokens);
         of("tokenizer", whole).into_iter().collect()
     }

@@ -11,6 +11,8 @@ mod perf_stat;
 mod phases;
 mod roofline;
 mod sampling;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use autotune_engine::api::{Observed, Setting, Work};
@@ -62,7 +64,7 @@ pub fn profile(evidence: &Evidence<'_>) -> ModelProfile {
     let components = components::tables(evidence);
     let rooflines = roofline::rooflines(evidence, &phases);
     let run = &evidence.program.run;
-    let functions = sampling::functions(evidence.program);
+    let functions = sampling::functions(&evidence.program.functions);
     ModelProfile {
         model: evidence.card.path.display().to_string(),
         description: run.model.description.clone(),
@@ -80,6 +82,7 @@ pub fn profile(evidence: &Evidence<'_>) -> ModelProfile {
         rooflines,
         sampling: sampling::sampling(evidence, &functions),
         functions,
+        cache_misses: sampling::functions(&evidence.program.cache_misses),
         memory: run.memory.clone(),
         cards: evidence.cards.to_vec(),
         unseen: evidence.program.unseen.clone(),

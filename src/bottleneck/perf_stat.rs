@@ -110,6 +110,11 @@ fn separated(line: &str) -> Result<Option<Line>, String> {
     if event.is_empty() {
         return Err("it names no event".to_owned());
     }
+    // With -r the scatter of the runs stands before their time.
+    let rest = match rest {
+        [scatter, rest @ ..] if scatter.ends_with('%') => rest,
+        rest => rest,
+    };
     Ok(Some(Line {
         event: (*event).to_owned(),
         value: counted(value)?,
@@ -164,7 +169,8 @@ fn count(line: &Line) -> Option<Count> {
         _ => 1.0,
     };
     let running_ns = line.runtime_ns.unwrap_or(0);
-    let share = line.counted_percent.filter(|percent| *percent > 0.0).unwrap_or(100.0) / 100.0;
+    let percent = line.counted_percent.filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    let share = percent.unwrap_or(100.0) / 100.0;
     let enabled_ns = (running_ns as f64 / share) as u64;
     Some(match line.value {
         // perf has scaled it up already: what it shows is for the whole time.
@@ -270,6 +276,14 @@ mod tests {
         let ipc: Vec<_> = profile.metrics.iter().filter(|it| it.unit.is_empty()).collect();
         assert_eq!(ipc.len(), 1, "the other kind of core was not counted: {ipc:?}");
         assert_eq!(ipc[0].unit_of_cores.as_deref(), Some("cpu_core"));
+    }
+
+    #[test]
+    fn repeated_runs_with_their_scatter_are_read() {
+        let text = "8012345678,,cycles,1.23%,1251560000,100.00,3.2,GHz\n5,,branches,7,900.00\n";
+        let profile = perf_stat("r.csv", text).unwrap();
+        assert_eq!(of(&profile, Event::Cycles), Some(8_012_345_678));
+        assert_eq!(of(&profile, Event::Branches), Some(5), "900 % of the time is none");
     }
 
     #[test]

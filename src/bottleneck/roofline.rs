@@ -1,7 +1,7 @@
 //! Bytes and operations that a stretch needs, the rates at which it had them, and the peaks of the
 //! machine (Williams, Waterman, Patterson, CACM 52(4), 2009).
 
-use autotune_engine::api::{GraphTimes, Stretch};
+use autotune_engine::api::{GpuLayers, GraphTimes, Stretch};
 
 use super::Evidence;
 use super::phases::inverse;
@@ -12,7 +12,7 @@ pub(super) fn rooflines(evidence: &Evidence<'_>, phases: &[PhaseProfile]) -> Vec
     tokens.filter_map(|phase| roofline(evidence, phase)).collect()
 }
 
-/// What a stretch takes for one token of each sequence.
+/// What a stretch takes for one token of each sequence, all of it of the processor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Need {
     bytes: f64,
@@ -23,7 +23,12 @@ fn need(evidence: &Evidence<'_>, stretch: Stretch) -> Option<Need> {
     let graphs = evidence.graphs.iter().flat_map(|observed| &observed.graphs);
     let graph: Option<&GraphTimes> =
         graphs.into_iter().find(|graph| graph.stretch == stretch && graph.tokens > 0);
+    let devices = |graph: &GraphTimes| graph.pieces.iter().any(|piece| piece.device.is_some());
     if let Some(graph) = graph {
+        // The processor's peaks say nothing of what a card reads.
+        if devices(graph) {
+            return None;
+        }
         let tokens = f64::from(graph.tokens);
         let sum = |field: fn(&autotune_engine::api::Piece) -> u64| {
             graph.pieces.iter().map(|piece| field(piece) as f64).sum::<f64>() / tokens
@@ -34,7 +39,8 @@ fn need(evidence: &Evidence<'_>, stretch: Stretch) -> Option<Need> {
         });
     }
     // Without a graph the header tells what one token of one sequence reads.
-    (stretch == Stretch::Decode && evidence.work.sequences() == 1)
+    let here = evidence.setting().load.gpu_layers == GpuLayers::Count(0);
+    (stretch == Stretch::Decode && evidence.work.sequences() == 1 && here)
         .then_some(Need { bytes: evidence.card.bytes_per_token.0 as f64, operations: 0.0 })
 }
 

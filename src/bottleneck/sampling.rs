@@ -1,6 +1,6 @@
 //! Functions that ran, and what looking at them cost.
 
-use autotune_engine::api::{Observed, PhaseUse, Stretch};
+use autotune_engine::api::{FunctionUse, PhaseUse, Stretch};
 
 use super::{Evidence, seconds};
 use crate::model::{FunctionShare, Sampling};
@@ -10,10 +10,10 @@ use crate::stats::{Estimate, paired_change};
 const MOST_FUNCTIONS: usize = 100;
 
 /// The functions of each stretch with their shares, the most frequent first.
-pub(super) fn functions(program: &Observed) -> Vec<FunctionShare> {
+pub(super) fn functions(seen: &[FunctionUse]) -> Vec<FunctionShare> {
     let mut found = Vec::new();
     for stretch in [Stretch::Prefill, Stretch::Decode] {
-        let own = || program.functions.iter().filter(move |one| one.stretch == stretch);
+        let own = || seen.iter().filter(move |one| one.stretch == stretch);
         let all: u64 = own().map(|one| one.samples).sum();
         found.extend(own().take(MOST_FUNCTIONS).map(|one| FunctionShare {
             stretch,

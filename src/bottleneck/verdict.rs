@@ -178,7 +178,12 @@ impl Subject<'_> {
     /// Shares of the peaks of memory and units.
     fn by_peaks(&self) -> (Bound, f64, Vec<String>) {
         let Some(roof) = self.roof else {
-            let said = "what it needs is not known: the graph could not be looked at";
+            let on_card = self.evidence.setting().load.gpu_layers != GpuLayers::Count(0);
+            let said = if on_card {
+                "a graphics card computes part of it, whose peaks are others"
+            } else {
+                "what it needs is not known: the graph could not be looked at"
+            };
             return (Bound::Unknown, 1.0, vec![said.to_owned()]);
         };
         let Some(memory) = roof.bandwidth_share else {

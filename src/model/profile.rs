@@ -96,6 +96,10 @@ pub struct ModelProfile {
     pub rooflines: Vec<Roofline>,
     /// Functions that ran, the most frequent first.
     pub functions: Vec<FunctionShare>,
+    /// Functions whose loads missed the last cache, the most frequent first; empty where the
+    /// processor does not count that.
+    #[serde(default)]
+    pub cache_misses: Vec<FunctionShare>,
     /// How the functions were seen; `None` where they were not.
     pub sampling: Option<Sampling>,
     /// Memory at the end.

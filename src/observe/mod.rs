@@ -51,5 +51,5 @@ pub fn own_time(door: &dyn Door) -> Option<Duration> {
 #[must_use]
 pub fn runs(door: &dyn Door, pid: u32) -> bool {
     let text = door.read(&format!("/proc/{pid}/stat")).unwrap_or_default();
-    parse::stat(&text).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+    parse::stat(&text).is_some_and(|stat| !stat.has_ended())
 }

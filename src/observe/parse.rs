@@ -24,6 +24,13 @@ pub(super) struct Stat {
     pub(super) storage_delay_ticks: Option<u64>,
 }
 
+impl Stat {
+    /// Whether none of its threads runs any more. The first one may end before the others.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == 'X' || (self.state == 'Z' && self.threads <= 1)
+    }
+}
+
 /// `proc_pid_stat(5)`: fields are counted behind the name, which may hold anything.
 pub(super) fn stat(text: &str) -> Option<Stat> {
     let (front, behind) = text.rsplit_once(')')?;

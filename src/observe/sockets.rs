@@ -43,6 +43,8 @@ pub(super) struct Held {
 pub(super) struct Descriptors {
     peers: BTreeMap<u64, Peer>,
     peers_read_at: Option<f64>,
+    /// Sockets that no table had when it was read last.
+    nowhere: BTreeSet<u64>,
     held: BTreeMap<u32, Held>,
 }
 
@@ -51,11 +53,18 @@ impl Descriptors {
     pub(super) fn peer(&mut self, door: &dyn Door, pid: u32, inode: u64) -> Option<Peer> {
         let now = door.now();
         let stale = self.peers_read_at.is_none_or(|read| now - read > FRESH_S);
-        if stale || (!self.peers.contains_key(&inode) && self.peers_read_at != Some(now)) {
+        let known = self.peers.contains_key(&inode) || self.nowhere.contains(&inode);
+        if stale || !known {
             self.peers = table(door, pid);
             self.peers_read_at = Some(now);
+            self.nowhere.clear();
         }
-        self.peers.get(&inode).cloned()
+        let found = self.peers.get(&inode).cloned();
+        if found.is_none() {
+            // Other kinds of sockets are in no table, however often one looks.
+            self.nowhere.insert(inode);
+        }
+        found
     }
 
     /// What a process holds.

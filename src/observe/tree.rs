@@ -337,7 +337,7 @@ impl<'a> Watch<'a> {
             }
         }
         let io = self.io(pid);
-        let ended = matches!(stat.state, 'Z' | 'X');
+        let ended = stat.has_ended();
         let process = self.processes.get_mut(&pid)?;
         let before = process.counters;
         process.counters = Counters {

@@ -84,10 +84,10 @@ fn plots<M>(run: &Run<'_, M>) -> Vec<plot::Plot> {
 }
 
 fn model_profile<'a, M>(run: &Run<'a, M>) -> Option<&'a ModelProfile> {
-    match &run.profile?.subject {
-        Subject::Model(model) => Some(model),
-        _ => None,
-    }
+    let Subject::Model(model) = &run.profile?.subject else { return None };
+    // A sweep that went on may recommend another setting now.
+    let recommended = run.findings.best.effective.as_ref();
+    recommended.is_none_or(|setting| *setting == model.setting).then_some(model)
 }
 
 /// Renders a view with one's own template.

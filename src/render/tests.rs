@@ -8,7 +8,7 @@ use autotune_engine::api::Setting;
 use jiff::Timestamp;
 
 use super::{Format, Report, Run, fixture, report, view, with_template};
-use crate::model::{Findings, Outcome, Plan, Trial, Verdict};
+use crate::model::{Findings, Outcome, Plan, Profile, Subject, Trial, Verdict};
 use crate::stats::Separation;
 
 fn now() -> Timestamp {
@@ -267,10 +267,18 @@ fn strange_numbers_do_not_break_a_report() {
 
 #[test]
 fn a_profile_fills_its_sections() {
-    let profile = serde_json::from_str(include_str!("../../tests/goldens/profile.json")).unwrap();
+    let profile: Profile =
+        serde_json::from_str(include_str!("../../tests/goldens/profile.json")).unwrap();
     let (machine, plan) = (&fixture::machine(), &fixture::plan());
-    let (trials, findings) = (&fixture::trials(), &fixture::findings());
-    let run = Run { machine, plan, trials, findings, profile: Some(&profile) };
+    let (trials, mut findings) = (&fixture::trials(), fixture::findings());
+    let other = Run { machine, plan, trials, findings: &findings, profile: Some(&profile) };
+    let bottleneck = |view: &view::ReportView| {
+        view.sections.iter().find(|section| section.id == "bottleneck").unwrap().missing.clone()
+    };
+    assert!(bottleneck(&view(&other, now())).is_some(), "it is of another setting");
+    let Subject::Model(model) = &profile.subject else { panic!("it is of a model") };
+    findings.best.effective = Some(model.setting.clone());
+    let run = Run { machine, plan, trials, findings: &findings, profile: Some(&profile) };
     let filled = view(&run, now());
     for id in ["bottleneck", "utilization", "counters"] {
         let section = filled.sections.iter().find(|section| section.id == id).unwrap();

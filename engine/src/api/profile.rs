@@ -46,6 +46,9 @@ pub struct Observed {
     pub phases: Vec<PhaseUse>,
     /// Functions that samples fell into.
     pub functions: Vec<FunctionUse>,
+    /// Functions whose loads the last cache did not have; empty where nothing counts that.
+    #[serde(default)]
+    pub cache_misses: Vec<FunctionUse>,
     /// What a sample stands for; `None` where none were taken.
     pub sampled_event: Option<String>,
     /// Samples that the kernel threw away because nobody fetched them in time.

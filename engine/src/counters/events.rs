@@ -30,6 +30,8 @@ const OF_KERNEL: [Event; 5] = [
 ];
 /// Threads of a process that are counted at most.
 const MOST_THREADS: usize = 256;
+/// Share of the descriptors that this process may have, which counters leave to others.
+const SPARE: u64 = 2;
 
 /// Open counters, which count from the beginning.
 #[derive(Debug)]
@@ -59,7 +61,17 @@ impl Counters {
         let cores = units::of_cores(Path::new(UNITS));
         let mut refused: Option<io::Error> = None;
         let mut user_only = false;
-        for thread in threads {
+        let each = cores.len() * GROUPS.iter().map(|group| group.len()).sum::<usize>();
+        let each = each + OF_KERNEL.len();
+        let room = descriptors() / each.max(1);
+        if threads.len() > room {
+            counters.unseen.push(format!(
+                "{room} of {} threads are counted, with those that they start: more would take too \
+                 many file descriptors (`ulimit -n`)",
+                threads.len()
+            ));
+        }
+        for thread in threads.into_iter().take(room) {
             for unit in &cores {
                 for group in GROUPS {
                     let error = counters.group(thread, unit.as_ref(), group, &mut user_only);
@@ -191,6 +203,12 @@ impl Counters {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
 fn scaled(count: u64, scale: f64) -> u64 {
     if (scale - 1.0).abs() < f64::EPSILON { count } else { (count as f64 * scale) as u64 }
+}
+
+/// Descriptors that counters may take.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(limit.unwrap_or(1 << 16) / SPARE).unwrap_or(usize::MAX)
 }
 
 /// The threads of a process now.

@@ -194,6 +194,7 @@ impl Llama {
             run,
             phases: observer.phases,
             functions: seen.functions.functions,
+            cache_misses: seen.cache_misses.functions,
             sampled_event: seen.event,
             lost_samples: seen.functions.lost,
             graphs: Vec::new(),
@@ -211,8 +212,8 @@ impl Llama {
         let watcher = Arc::new(Mutex::new(Watcher::default()));
         let mut context = Context::watched(model, &asked, Arc::clone(&watcher))?;
         let ubatch = context.effective(&asked).ubatch;
-        let (graphs, done) = on_own_thread(&mut context, job, |context| {
-            observe::graphs(context, &watcher, &job.work, ubatch, detail)
+        let ((graphs, unseen), done) = on_own_thread(&mut context, job, |context| {
+            Ok(observe::graphs(context, &watcher, &job.work, ubatch, detail))
         })?;
         self.context = Some((asked, context));
         let run = self.report(job, &backend, transition, (Vec::new(), Vec::new()), done);
@@ -221,11 +222,12 @@ impl Llama {
             run,
             phases: Vec::new(),
             functions: Vec::new(),
+            cache_misses: Vec::new(),
             sampled_event: None,
             lost_samples: 0,
             graphs,
             text: None,
-            unseen: Vec::new(),
+            unseen,
         })
     }
 

@@ -13,7 +13,7 @@ use crate::api::{
     Answer, Count, Failure, GraphTimes, KernelUse, PhaseUse, Sample, Stretch, TextTimes, Work,
 };
 use crate::counters::{Counters, kernel_use};
-use crate::samples::{self, Mark, Sampled, Sampler};
+use crate::samples::{self, Mark, Sampled, Sampler, Samples};
 
 /// Time for the passes of one graph, beyond the first quiet and the first timed one.
 const GRAPH_TIME: Duration = Duration::from_secs(6);
@@ -98,7 +98,8 @@ impl Observer {
 pub(super) struct Seen {
     pub(super) samples: Vec<Sample>,
     pub(super) answers: Vec<Answer>,
-    pub(super) functions: Sampled,
+    pub(super) functions: Samples,
+    pub(super) cache_misses: Samples,
     pub(super) event: Option<String>,
     pub(super) text: Result<TextTimes, String>,
     pub(super) unseen: Vec<String>,
@@ -121,8 +122,11 @@ pub(super) fn program(
     // After the warm-up: all threads are there.
     let rings = match sample_hz {
         0 => None,
-        hz => Sampler::open(hz).map_err(|why| unseen.push(why)).ok(),
+        hz => Sampler::open(Sampled::Time, hz).map_err(|why| unseen.push(why)).ok(),
     };
+    // A processor whose cycles are counted counts these too; elsewhere the counters say why not.
+    let by_cycles = rings.as_ref().is_some_and(|rings| rings.event() == "cycles");
+    let misses = if by_cycles { Sampler::open(Sampled::CacheMisses, sample_hz).ok() } else { None };
     let mut depth = Depth { tokens: work.depth, saved: None };
     let (mut samples, mut answers) = (Vec::new(), Vec::new());
     let begun = Instant::now();
@@ -135,7 +139,8 @@ pub(super) fn program(
         depth.fill(context, &mut tokens, work.sequences())?;
         let rings = rings.as_ref().filter(|_| matches!(repetition % 4, 1 | 2));
         let is_sampled = rings.is_some();
-        if let Some(rings) = rings {
+        let misses = misses.as_ref().filter(|_| is_sampled);
+        for rings in rings.into_iter().chain(misses) {
             rings.resume();
         }
         observer.begin();
@@ -149,27 +154,29 @@ pub(super) fn program(
             let (tokens, elapsed) = (work.all_generated_tokens(), decoded.decode_ns);
             observer.end(Stretch::Decode, repetition, tokens, is_sampled, Some(elapsed));
         }
-        if let Some(rings) = rings {
+        for rings in rings.into_iter().chain(misses) {
             rings.pause();
         }
         samples.push(Sample { prefill_ns, ..decoded });
         answers.push(work::check_logits(context, work)?);
     }
     let event = rings.as_ref().map(|rings| rings.event().to_owned());
-    let functions = rings.map(|rings| rings.finish(&observer.marks)).unwrap_or_default();
+    let finish = |rings: Sampler| rings.finish(&observer.marks);
+    let functions = rings.map(finish).unwrap_or_default();
+    let cache_misses = misses.map(finish).unwrap_or_default();
     unseen.extend(observer.counters.unseen().iter().cloned());
     let text = super::text_times::measure(context, work);
-    Ok(Seen { samples, answers, functions, event, text, unseen })
+    Ok(Seen { samples, answers, functions, cache_misses, event, text, unseen })
 }
 
-/// The graphs of a prompt and of a token, taken to pieces.
+/// The graphs of a prompt and of a token, taken to pieces, and why one is missing.
 pub(super) fn graphs(
     context: &mut Context,
     watcher: &Mutex<Watcher>,
     work: &Work,
     ubatch: u32,
     detail: bool,
-) -> Result<Vec<GraphTimes>, Failure> {
+) -> (Vec<GraphTimes>, Vec<String>) {
     stage::reached(Stage::Compute);
     let mut taken = Taken {
         tokens: Tokens::new(context, work.seed, 0),
@@ -180,14 +187,21 @@ pub(super) fn graphs(
         work,
         ubatch,
     };
-    let mut graphs = Vec::new();
-    if work.prompt_tokens > 0 {
-        graphs.push(taken.graph(Stretch::Prefill, detail)?);
+    let (mut graphs, mut unseen) = (Vec::new(), Vec::new());
+    let asked = [(Stretch::Prefill, work.prompt_tokens), (Stretch::Decode, work.generate_tokens)];
+    for (stretch, tokens) in asked {
+        if tokens == 0 {
+            continue;
+        }
+        match taken.graph(stretch, detail) {
+            Ok(graph) => graphs.push(graph),
+            Err(failure) => unseen.push(format!(
+                "the parts of the model in {} are not known: {failure}",
+                stretch.word()
+            )),
+        }
     }
-    if work.generate_tokens > 0 {
-        graphs.push(taken.graph(Stretch::Decode, detail)?);
-    }
-    Ok(graphs)
+    (graphs, unseen)
 }
 
 struct Taken<'a> {
@@ -211,7 +225,11 @@ impl Taken<'_> {
         self.watch(|watcher| watcher.divide(detail));
         let mut times = GraphTimes {
             stretch,
-            tokens: if prompt { self.work.prompt_tokens } else { self.work.sequences() },
+            tokens: if prompt {
+                u32::try_from(self.work.all_prompt_tokens()).unwrap_or(u32::MAX)
+            } else {
+                self.work.sequences()
+            },
             passes: 0,
             quiet_ns: Vec::new(),
             timed_ns: Vec::new(),
@@ -256,31 +274,37 @@ impl Taken<'_> {
         Ok(())
     }
 
-    /// One pass over a prompt of one sequence, or one step of all; nanoseconds.
+    /// One pass over the prompts, or one step of all sequences; nanoseconds.
     fn pass(&mut self, prompt: bool, pass: Pass) -> Result<u64, Failure> {
         if prompt { self.prompt(pass) } else { self.step(pass) }
     }
 
+    /// The prompts of all sequences, in the physical batches that the work makes of them.
     fn prompt(&mut self, pass: Pass) -> Result<u64, Failure> {
         self.watch(|watcher| watcher.begin(Pass::Quiet));
         self.context.clear();
-        self.depth.fill(self.context, &mut self.tokens, 1)?;
-        let mut left = self.work.prompt_tokens;
+        self.depth.fill(self.context, &mut self.tokens, self.work.sequences())?;
+        let (depth, tokens) = (self.work.depth, &mut self.tokens);
+        let mut all = Vec::new();
+        for sequence in 0..self.work.sequences() {
+            for index in 0..self.work.prompt_tokens {
+                let position = depth.saturating_add(index);
+                all.push(Entry { token: tokens.next(), position, sequence, answer: false });
+            }
+        }
         let mut elapsed = 0_u64;
-        let mut first = true;
-        while left > 0 {
-            let count = left.min(self.ubatch.max(1));
-            let mut chunk: Vec<_> = (0..count).map(|_| self.tokens.next()).collect();
-            // A graph for each chunk, all of the same nodes.
-            self.watch(|watcher| {
-                watcher.begin(if pass == Pass::Learn && !first { Pass::Add } else { pass });
-            });
+        for (number, chunk) in all.chunks_mut(self.ubatch.max(1) as usize).enumerate() {
+            // Each has an answer, so that the graphs of all have the same nodes.
+            if let Some(last) = chunk.last_mut() {
+                last.answer = true;
+            }
+            let add = pass == Pass::Learn && number > 0;
+            self.watch(|watcher| watcher.begin(if add { Pass::Add } else { pass }));
             let started = Instant::now();
-            self.context.decode(&mut chunk)?;
+            self.context.decode_entries(chunk)?;
             self.context.synchronize()?;
             elapsed = elapsed.saturating_add(nanoseconds(started));
             self.watch(Watcher::end);
-            (left, first) = (left - count, false);
         }
         Ok(elapsed)
     }

@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub(super) weights: Vec<String>,
     /// Whether it touches the KV cache.
     pub(super) cache: bool,
+    /// Whether it touches the state of a recurrent layer.
+    pub(super) state: bool,
     /// Whether it computes anything; a view of another does not.
     pub(super) computes: bool,
 }
@@ -139,6 +141,7 @@ fn of_name(name: &str, node: &Node) -> Option<Part> {
         }
         "SSM_SCAN" | "SSM_CONV" | "RWKV_WKV6" | "RWKV_WKV7" | "GATED_LINEAR_ATTN"
         | "GATED_DELTA_NET" => Part::Recurrent,
+        _ if node.state => Part::Recurrent,
         _ if node.cache => Part::AttentionScores,
         _ if starts(&["Qcur", "Kcur", "Vcur", "qkv", "attn_norm", "q_", "k_"]) => {
             Part::AttentionQkv
@@ -177,6 +180,7 @@ mod tests {
             operation: operation.to_owned(),
             weights: if weight.is_empty() { Vec::new() } else { vec![weight.to_owned()] },
             cache: name.starts_with("cache_"),
+            state: name.starts_with("cache_r") || name.starts_with("cache_s"),
             computes: !matches!(operation, "VIEW" | "RESHAPE" | "PERMUTE"),
         }
     }
@@ -274,6 +278,7 @@ mod tests {
         let nodes = [
             node("attn_norm-1", "MUL", "blk.1.attn_norm.weight"),
             node("linear_attn-1", "MUL_MAT", "blk.1.ssm_in.weight"),
+            node("cache_r_l1 (view)", "CPY", ""),
             node("node_4", "SSM_CONV", "blk.1.ssm_conv1d.weight"),
             node("node_5", "GATED_DELTA_NET", ""),
             node("out-1", "MUL_MAT", "blk.1.ssm_out.weight"),

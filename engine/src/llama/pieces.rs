@@ -63,6 +63,20 @@ struct Learnt {
     arithmetic: u64,
 }
 
+impl Learnt {
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.node.name, &self.node.operation) == (&other.node.name, &other.node.operation)
+    }
+
+    /// The same node for other tokens.
+    fn add(&mut self, more: &Self) {
+        self.weight_bytes = self.weight_bytes.saturating_add(more.weight_bytes);
+        self.copied_bytes = self.copied_bytes.saturating_add(more.copied_bytes);
+        self.cache_bytes = self.cache_bytes.saturating_add(more.cache_bytes);
+        self.arithmetic = self.arithmetic.saturating_add(more.arithmetic);
+    }
+}
+
 impl Watcher {
     /// Begins a graph of such a kind.
     pub(super) fn begin(&mut self, pass: Pass) {
@@ -149,25 +163,31 @@ impl Watcher {
         self.strayed |= matches!(self.pass, Pass::Timed | Pass::Add) && !as_learnt;
     }
 
-    /// The question before a node: whether to stop after it.
+    /// The question before a node: whether to stop after it. One call of llama.cpp's may compute
+    /// several physical batches, a graph of the same nodes for each.
     fn asked(&mut self, learn: impl FnOnce() -> Learnt) -> bool {
+        if self.next == self.graph.nodes.len() && self.pass != Pass::Learn {
+            self.next = 0;
+        }
         let at = self.next;
         self.next += 1;
         match self.pass {
             Pass::Quiet => false,
             Pass::Learn => {
-                if at < MOST_NODES {
-                    self.graph.nodes.push(learn());
+                let node = learn();
+                let again = self.graph.nodes.first().is_some_and(|first| first.is_same(&node));
+                if again {
+                    self.pass = Pass::Add;
+                    self.next = 1;
+                    self.graph.nodes[0].add(&node);
+                } else if at < MOST_NODES {
+                    self.graph.nodes.push(node);
                 }
                 false
             }
             Pass::Add => {
                 if let Some(known) = self.graph.nodes.get_mut(at) {
-                    let more = learn();
-                    known.weight_bytes = known.weight_bytes.saturating_add(more.weight_bytes);
-                    known.copied_bytes = known.copied_bytes.saturating_add(more.copied_bytes);
-                    known.cache_bytes = known.cache_bytes.saturating_add(more.cache_bytes);
-                    known.arithmetic = known.arithmetic.saturating_add(more.arithmetic);
+                    known.add(&learn());
                 }
                 false
             }
@@ -234,6 +254,7 @@ unsafe fn learn(tensor: *const sys::ggml_tensor) -> Learnt {
                         | sys::GGML_OP_TRANSPOSE
                 ),
                 cache: of_cache(node) && node.op != sys::GGML_OP_VIEW,
+                state: of_state(node) || sources().any(of_state),
                 weights: sources()
                     .filter(|it| is_weight(it))
                     .map(|it| text(it.name.as_ptr()))
@@ -300,6 +321,12 @@ fn root(tensor: &sys::ggml_tensor) -> &sys::ggml_tensor {
 fn of_cache(tensor: &sys::ggml_tensor) -> bool {
     let name = text(root(tensor).name.as_ptr());
     name.starts_with("cache_")
+}
+
+/// Whether it looks into what a recurrent layer remembers.
+fn of_state(tensor: &sys::ggml_tensor) -> bool {
+    let name = text(root(tensor).name.as_ptr());
+    name.starts_with("cache_r_") || name.starts_with("cache_s_")
 }
 
 fn is_weight(tensor: &sys::ggml_tensor) -> bool {
@@ -408,6 +435,7 @@ mod tests {
                 operation: operation.to_owned(),
                 weights,
                 cache: false,
+                state: false,
                 computes,
             },
             weight_bytes: 10,
@@ -468,6 +496,24 @@ mod tests {
         watcher.asked(Learnt::default);
         watcher.end();
         assert!(watcher.strayed);
+        // Two physical batches in one call.
+        let mut twice = Watcher::default();
+        twice.begin(Pass::Learn);
+        for learnt in graph().into_iter().chain(graph()) {
+            assert!(!twice.asked(|| learnt));
+        }
+        twice.end();
+        twice.divide(false);
+        assert_eq!(twice.pieces()[0].weight_bytes, 40);
+        twice.begin(Pass::Timed);
+        let stops = graph().into_iter().chain(graph()).filter(|_| {
+            let stop = twice.asked(Learnt::default);
+            twice.computed();
+            stop
+        });
+        assert_eq!(stops.count(), 6);
+        twice.end();
+        assert!(!twice.strayed);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #include "llama.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -33,6 +34,16 @@ extern "C" {
 
 int32_t autotune_decode(llama_context * ctx, llama_batch batch, char * message, size_t capacity) {
     return guarded(message, capacity, [&] { return llama_decode(ctx, batch); });
+}
+
+// Some vocabularies throw for text that none of their tokens covers.
+int32_t autotune_tokenize(const llama_vocab * vocab, const char * text, int32_t length, llama_token * tokens,
+                          int32_t capacity) {
+    try {
+        return llama_tokenize(vocab, text, length, tokens, capacity, false, false);
+    } catch (...) {
+        return INT32_MIN;
+    }
 }
 
 int32_t autotune_synchronize(llama_context * ctx, char * message, size_t capacity) {

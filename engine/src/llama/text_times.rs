@@ -11,6 +11,16 @@ use super::context::Context;
 use super::work::{Tokens, nanoseconds};
 use crate::api::{TextTimes, Work};
 
+unsafe extern "C" {
+    fn autotune_tokenize(
+        vocabulary: *const sys::llama_vocab,
+        text: *const c_char,
+        length: i32,
+        tokens: *mut sys::llama_token,
+        capacity: i32,
+    ) -> i32;
+}
+
 /// Tokens of the text that is read at most.
 const MOST_TOKENS: u32 = 4096;
 const TRIES: usize = 5;
@@ -47,11 +57,11 @@ pub(super) fn measure(context: &mut Context, work: &Work) -> Result<TextTimes, S
     let room = i32::try_from(read.len()).unwrap_or(i32::MAX);
     for _ in 0..TRIES {
         let started = Instant::now();
-        // SAFETY: text and tokens are as long as said; too many tokens are a negative number.
+        // SAFETY: text and tokens are as long as said; too many tokens, and what C++ throws, are a
+        // negative number.
         let count = unsafe {
             let place = text.as_ptr().cast::<c_char>();
-            let (tokens, special) = (read.as_mut_ptr(), false);
-            sys::llama_tokenize(vocabulary, place, length, tokens, room, special, special)
+            autotune_tokenize(vocabulary, place, length, read.as_mut_ptr(), room)
         };
         times.tokenize_ns.push(nanoseconds(started));
         times.tokens = u64::try_from(count).map_err(|_| "the text is no tokens".to_owned())?;

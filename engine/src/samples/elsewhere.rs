@@ -1,6 +1,6 @@
 //! Systems that we do not know how to sample.
 
-use super::{Mark, Sampled};
+use super::{Mark, Sampled, Samples};
 
 /// No sampler.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub struct Sampler;
 
 impl Sampler {
     /// Says why there is none.
-    pub fn open(_hz: u32) -> Result<Self, String> {
+    pub fn open(_what: Sampled, _hz: u32) -> Result<Self, String> {
         Err("functions are sampled on Linux only".to_owned())
     }
 
@@ -24,7 +24,7 @@ impl Sampler {
     pub fn pause(&self) {}
 
     /// Nothing.
-    pub fn finish(self, _marks: &[Mark]) -> Sampled {
-        Sampled::default()
+    pub fn finish(self, _marks: &[Mark]) -> Samples {
+        Samples::default()
     }
 }

@@ -15,6 +15,15 @@ pub use sampler::Sampler;
 
 use crate::api::{FunctionUse, Stretch};
 
+/// What a sample marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampled {
+    /// Time on a processor: by its cycles, or by the clock where it counts none.
+    Time,
+    /// Loads that the last cache did not have, where the processor counts them.
+    CacheMisses,
+}
+
 /// A stretch of work on the clock that samples have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -28,7 +37,7 @@ pub struct Mark {
 
 /// What was collected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sampled {
+pub struct Samples {
     /// Functions by stretch, the most frequent first.
     pub functions: Vec<FunctionUse>,
     /// Samples that nobody fetched in time.

@@ -66,7 +66,14 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
         return Ok(Exit::Interrupted);
     };
     let profile = judged(&machine, &card, &work, arguments, seen);
-    if let Some(folder) = &arguments.run {
+    if let Some(folder) = &arguments.run
+        && (!arguments.fix.is_empty() || arguments.model.is_some())
+    {
+        printer.say(format!(
+            "not kept in {}: with --fix or --model it is not what the sweep recommends",
+            folder.display()
+        ));
+    } else if let Some(folder) = &arguments.run {
         store::write_profile(&folder.join(store::PROFILE), &profile)
             .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
         crate::cli::report::refresh(folder, printer)?;
@@ -133,7 +140,9 @@ fn asked(
     }
     let parallel = setting.context.sequences.max(1);
     // As much context as the work takes, where nobody asked for another.
-    let each = depth.saturating_add(prompt).saturating_add(generate);
+    // Taking the graph of a token to pieces takes three of them.
+    let steps = if generate > 0 { generate.max(3) } else { 0 };
+    let each = depth.saturating_add(prompt).saturating_add(steps);
     let typed = arguments.fix.iter().any(|it| it.starts_with("context="));
     if stored.is_none() && !typed {
         setting.context.context = each.next_multiple_of(256).saturating_mul(parallel);
@@ -269,7 +278,10 @@ fn judged(
         cards: &seen.cards,
     };
     let mut model = bottleneck::profile(&evidence);
-    model.unseen.extend(seen.graphs.as_ref().err().cloned());
+    match &seen.graphs {
+        Ok(graphs) => model.unseen.extend(graphs.unseen.iter().map(|why| one_line(why))),
+        Err(why) => model.unseen.push(why.clone()),
+    }
     let mut caveats = seen.program.run.caveats.clone();
     caveats.extend(seen.doubts);
     if card.synthetic {

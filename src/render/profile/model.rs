@@ -235,23 +235,8 @@ fn longer(disturbance: f64) -> String {
 
 fn functions(sheet: &mut Sheet, model: &ModelProfile) {
     let Some(sampling) = &model.sampling else { return };
-    for stretch in [Stretch::Decode, Stretch::Prefill] {
-        let shown: Vec<&FunctionShare> = model
-            .functions
-            .iter()
-            .filter(|one| one.stretch == stretch && one.share >= LEAST_SHARE)
-            .take(FUNCTIONS)
-            .collect();
-        if shown.is_empty() {
-            continue;
-        }
-        sheet.heading(&format!("Hot functions in {}", stretch.word()));
-        let rows = shown
-            .iter()
-            .map(|one| vec![rounded(one.share), plain(&one.function), one.module.clone()]);
-        let head = [("share", Side::Right), ("function", Side::Left), ("file", Side::Left)];
-        sheet.table(&head, rows.collect());
-    }
+    hot(sheet, "Hot functions in", &model.functions);
+    hot(sheet, "Loads that missed the last cache in", &model.cache_misses);
     let cost = sampling.overhead.map_or_else(
         || "what that cost is not known from so few repetitions".to_owned(),
         |overhead| {
@@ -272,6 +257,22 @@ fn functions(sheet: &mut Sheet, model: &ModelProfile) {
             format::count(sampling.lost)
         ),
     );
+}
+
+fn hot(sheet: &mut Sheet, title: &str, functions: &[FunctionShare]) {
+    for stretch in [Stretch::Decode, Stretch::Prefill] {
+        let own = |one: &&FunctionShare| one.stretch == stretch && one.share >= LEAST_SHARE;
+        let shown: Vec<&FunctionShare> = functions.iter().filter(own).take(FUNCTIONS).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        sheet.heading(&format!("{title} {}", stretch.word()));
+        let row = |one: &&FunctionShare| {
+            vec![rounded(one.share), plain(&one.function), one.module.clone()]
+        };
+        let head = [("share", Side::Right), ("function", Side::Left), ("file", Side::Left)];
+        sheet.table(&head, shown.iter().map(row).collect());
+    }
 }
 
 /// A function's name without what C++ writes around it: the type that comes back, the arguments,

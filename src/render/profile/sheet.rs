@@ -39,7 +39,7 @@ impl Sheet {
         self.0.push(Block::Row(label.to_owned(), clean(text)));
     }
 
-    /// A table; nothing without rows. The widest column of words gives way where the page is too
+    /// A table; nothing without rows. The widest columns give way where the page is too
     /// narrow.
     pub(super) fn table(&mut self, head: &[(&str, Side)], rows: Vec<Vec<String>>) {
         if rows.is_empty() {
@@ -134,10 +134,13 @@ fn table(out: &mut String, head: &[(String, Side)], rows: &[Vec<String>]) {
             *width = (*width).max(length(cell));
         }
     }
-    let all: usize = widths.iter().sum::<usize>() + GAP * widths.len();
-    let of_words = (0..head.len()).filter(|at| head[*at].1 == Side::Left);
-    let words = of_words.max_by_key(|at| widths[*at]).unwrap_or(0);
-    widths[words] = widths[words].saturating_sub(all.saturating_sub(WIDTH)).max(8);
+    // The widest column gives way, letter by letter: numbers are short and keep theirs.
+    while widths.iter().sum::<usize>() + GAP * widths.len() > WIDTH {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > 8 => *widest -= 1,
+            _ => break,
+        }
+    }
     let names: Vec<String> = head.iter().map(|(name, _)| name.clone()).collect();
     let dim = anstyle::Style::new().dimmed();
     for (at, row) in std::iter::once(&names).chain(rows).enumerate() {

@@ -14,7 +14,8 @@ use super::Evidence;
 const FUNCTIONS: usize = 8;
 
 fn missing(id: &'static str, title: &'static str, what: &str) -> SectionView {
-    let hint = "no profile was made of this run; `autotune profile --run` with its folder adds one";
+    let hint = "no profile was made of the setting that this run recommends; `autotune profile --run` \
+                with its folder adds one";
     SectionView::missing(id, title, format!("{what}: {hint}."))
 }
 

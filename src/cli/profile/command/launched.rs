@@ -30,6 +30,7 @@ const CANNOT_START: i32 = 127;
 /// Runs the command to its end and exits with its exit code.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let captured_at = global::now();
+    watching::writable(arguments)?;
     let failed = |error: rustix::io::Errno| Stop::from_error(Exit::Failure, &error);
     let door = Live::open();
     // Before the command runs: loading the driver's library takes a while.
@@ -70,7 +71,10 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     let words = arguments.command.iter().map(|word| word.to_string_lossy().into_owned());
     let mut profile = activity::judge(words.collect(), Begin::Launched, end, &series);
     watching::count(&mut profile, counters);
-    watching::deliver(profile, captured_at, arguments, printer)?;
+    if let Err(stop) = watching::deliver(profile, captured_at, arguments, printer) {
+        // The command's own code is worth more than ours.
+        let _ = printer.stop(&stop);
+    }
     // The command's code is any number, and our own are an enumeration of few.
     std::process::exit(match end {
         End::Exited { code } => code,
@@ -165,7 +169,7 @@ impl Run<'_> {
     fn wait_for(&mut self, ended: &BTreeSet<u32>, command_ended: bool) {
         if command_ended || (ended.contains(&self.number) && self.status.is_none()) {
             self.started = observe::name(self.door, self.number).as_deref() != Some(LAUNCHER);
-            if let Ok(Some((_, status))) = waitpid(Some(self.command), WaitOptions::empty()) {
+            if let Ok(Some((_, status))) = waitpid(Some(self.command), WaitOptions::NOHANG) {
                 self.status = Some(status);
             }
             self.watch.waited_for(self.number);

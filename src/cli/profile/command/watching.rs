@@ -166,6 +166,20 @@ pub(super) fn count(profile: &mut CommandProfile, mut counters: Counters) {
     );
 }
 
+/// Refuses to start what may take hours where its profile could not be written in the end.
+pub(super) fn writable(arguments: &Arguments) -> Result<(), Stop> {
+    let Some(file) = &arguments.output else { return Ok(()) };
+    if file.as_os_str() == "-" {
+        return Err(Stop::usage("-o -: the standard output is the command's own")
+            .hint("without -o the profile comes on stderr"));
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(std::path::Path::new("."));
+    tempfile::tempfile_in(folder)
+        .map(drop)
+        .map_err(|error| Stop::usage(format!("cannot write into {}: {error}", folder.display())))
+}
+
 /// The document, printed where it belongs: the command owns stdout, so it comes on stderr.
 pub(super) fn deliver(
     command: CommandProfile,
