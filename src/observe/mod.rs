@@ -1,4 +1,4 @@
-//! Running programs: `/proc` → [`Series`].
+//! Running programs: `/proc` → `Series`.
 //!
 //! Follows a tree of processes, look by look, through one door ([`Door`]), so that everything is
 //! tested over recorded texts. Changes nothing, sends no signal, attaches to nothing; when to look
