@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let model = model.unwrap_or_else(|_| "synth:smollm2-135m:q4_k_m".to_owned());
     let output = Command::new(env!("CARGO_BIN_EXE_autotune"))
         .args(["profile", "--no-peaks", "--format", "json", "--model", &model])
-        .args(["-p", "64", "-n", "64", "-r", "60"])
+        .args(["-p", "64", "-n", "64", "-r", "200", "--for", "3m"])
         .output();
     let output = output.expect("the program starts");
     if !output.status.success() {
