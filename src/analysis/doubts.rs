@@ -17,7 +17,7 @@ const LOUD: f64 = 0.1;
 /// (standard error `1 / sqrt(n)`) does not explain it.
 const DEPENDENT: f64 = 0.3;
 /// How the doubts begin that neighbours are the cause of.
-const NEIGHBOURS: [&str; 2] = ["other programs kept", "the hypervisor gave"];
+const NEIGHBOURS: [&str; 2] = [Trial::OTHERS_BUSY, Trial::STOLEN];
 /// Doubts of single trials that are repeated for the whole.
 const TRIAL_CAVEATS: usize = 5;
 

@@ -134,14 +134,9 @@ fn figures(subject: &Subject) -> Vec<Figure> {
             .metrics
             .iter()
             .map(|metric| {
-                let unit = metric.unit_of_cores.as_deref();
-                let name = unit.map_or_else(
-                    || metric.name.clone(),
-                    |unit| format!("{} ({unit})", metric.name),
-                );
                 let known = ["%", "GB/s", "GHz", "/s", "W"];
                 let unit = known.into_iter().find(|unit| metric.unit == *unit).unwrap_or("");
-                (name, unit, number(metric.value))
+                (metric.title(), unit, number(metric.value))
             })
             .collect(),
     }

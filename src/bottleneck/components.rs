@@ -34,8 +34,7 @@ fn undisturbed_ms(evidence: &Evidence<'_>, stretch: Stretch) -> Option<f64> {
 
 fn table(evidence: &Evidence<'_>, graph: &GraphTimes) -> Option<ComponentTable> {
     let clean = undisturbed_ms(evidence, graph.stretch)?;
-    let ms = |list: &[u64]| median(&list.iter().map(|it| seconds(*it) * 1e3).collect::<Vec<_>>());
-    let (quiet, timed) = (ms(&graph.quiet_ns)?, ms(&graph.timed_ns)?);
+    let (quiet, timed) = (median_ms(&graph.quiet_ns)?, median_ms(&graph.timed_ns)?);
     let disturbance = if quiet > 0.0 { timed / quiet - 1.0 } else { 0.0 };
     // Pieces are summed over all passes, so they go with the mean of these very passes.
     let all: f64 = graph.timed_ns.iter().map(|it| seconds(*it) * 1e3).sum();
@@ -73,6 +72,11 @@ fn table(evidence: &Evidence<'_>, graph: &GraphTimes) -> Option<ComponentTable> 
     })
 }
 
+/// The median of times in nanoseconds, in milliseconds.
+fn median_ms(times: &[u64]) -> Option<f64> {
+    median(&times.iter().map(|time| seconds(*time) * 1e3).collect::<Vec<_>>())
+}
+
 fn row(name: &str, part: Option<Part>) -> ComponentShare {
     ComponentShare { name: name.to_owned(), part, ms: 0.0, share: 0.0, bytes: 0, arithmetic: 0 }
 }
@@ -98,16 +102,15 @@ fn undisturbed(graph: &GraphTimes, pass_ms: f64, disturbance: f64) -> Vec<f64> {
 /// What stands around the graph: a tokenizer before the prompt, a choice after each token.
 fn around(evidence: &Evidence<'_>, stretch: Stretch) -> Vec<ComponentShare> {
     let Some(text) = &evidence.program.text else { return Vec::new() };
-    let ms = |list: &[u64]| median(&list.iter().map(|it| seconds(*it) * 1e3).collect::<Vec<_>>());
     let of = |name: &str, ms: Option<f64>| ms.map(|ms| ComponentShare { ms, ..row(name, None) });
     let sequences = f64::from(evidence.work.sequences());
     if stretch == Stretch::Decode {
-        let each = |list: &[u64]| ms(list).map(|ms| ms * sequences);
+        let each = |list: &[u64]| median_ms(list).map(|ms| ms * sequences);
         let chosen = of("sampling", each(&text.sample_ns));
         chosen.into_iter().chain(of("token to text", each(&text.detokenize_ns))).collect()
     } else {
         let tokens = evidence.work.all_prompt_tokens() as f64 / text.tokens.max(1) as f64;
-        let whole = ms(&text.tokenize_ns).filter(|_| text.tokens > 0).map(|ms| ms * tokens);
+        let whole = median_ms(&text.tokenize_ns).filter(|_| text.tokens > 0).map(|ms| ms * tokens);
         of("tokenizer", whole).into_iter().collect()
     }
 }

@@ -132,15 +132,8 @@ pub fn metrics(counts: &[Count], elapsed_s: Option<f64>) -> Vec<Metric> {
         let own = |event: Event| {
             counts.iter().find(|count| count.event == event && count.unit.as_ref() == unit)
         };
-        // The kernel counts its own events for all units together.
-        let any = |event: Event| own(event).or_else(|| own_of_none(counts, event));
         for ratio in RATIOS {
-            let below = if ratio.below == Event::TaskClock && unit.is_none() {
-                any(ratio.below)
-            } else {
-                own(ratio.below)
-            };
-            let (Some(above), Some(below)) = (own(ratio.above), below) else { continue };
+            let (Some(above), Some(below)) = (own(ratio.above), own(ratio.below)) else { continue };
             let (Some(over), Some(under)) = (above.scaled(), below.scaled()) else { continue };
             if under == 0 {
                 continue;
@@ -169,10 +162,6 @@ pub fn metrics(counts: &[Count], elapsed_s: Option<f64>) -> Vec<Metric> {
         }
     }
     found
-}
-
-fn own_of_none(counts: &[Count], event: Event) -> Option<&Count> {
-    counts.iter().find(|count| count.event == event && count.unit.is_none())
 }
 
 fn share(count: &Count) -> f64 {

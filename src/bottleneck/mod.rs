@@ -15,7 +15,7 @@ mod sampling;
 mod tests;
 mod verdict;
 
-use autotune_engine::api::{Observed, Setting, Work};
+use autotune_engine::api::{GraphTimes, Observed, Setting, Stretch, Work};
 
 use crate::model::{CardUse, Ceilings, ModelCard, ModelProfile};
 
@@ -54,6 +54,11 @@ impl Evidence<'_> {
     /// The setting as it ran.
     fn setting(&self) -> &Setting {
         &self.program.run.effective
+    }
+
+    /// The graph of a stretch, taken to pieces.
+    fn graph(&self, stretch: Stretch) -> Option<&GraphTimes> {
+        self.graphs?.graphs.iter().find(|graph| graph.stretch == stretch)
     }
 }
 

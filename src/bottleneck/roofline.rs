@@ -1,7 +1,7 @@
 //! Bytes and operations that a stretch needs, the rates at which it had them, and the peaks of the
 //! machine (Williams, Waterman, Patterson, CACM 52(4), 2009).
 
-use autotune_engine::api::{GpuLayers, GraphTimes, Stretch};
+use autotune_engine::api::{GpuLayers, Piece, Stretch};
 
 use super::Evidence;
 use super::phases::inverse;
@@ -20,18 +20,14 @@ struct Need {
 }
 
 fn need(evidence: &Evidence<'_>, stretch: Stretch) -> Option<Need> {
-    let graphs = evidence.graphs.iter().flat_map(|observed| &observed.graphs);
-    let graph: Option<&GraphTimes> =
-        graphs.into_iter().find(|graph| graph.stretch == stretch && graph.tokens > 0);
-    let devices = |graph: &GraphTimes| graph.pieces.iter().any(|piece| piece.device.is_some());
-    if let Some(graph) = graph {
+    if let Some(graph) = evidence.graph(stretch).filter(|graph| graph.tokens > 0) {
         // The processor's peaks say nothing of what a card reads.
-        if devices(graph) {
+        if graph.pieces.iter().any(|piece| piece.device.is_some()) {
             return None;
         }
-        let tokens = f64::from(graph.tokens);
-        let sum = |field: fn(&autotune_engine::api::Piece) -> u64| {
-            graph.pieces.iter().map(|piece| field(piece) as f64).sum::<f64>() / tokens
+        let sum = |field: fn(&Piece) -> u64| {
+            let all: f64 = graph.pieces.iter().map(|piece| field(piece) as f64).sum();
+            all / f64::from(graph.tokens)
         };
         return Some(Need {
             bytes: sum(|piece| piece.weight_bytes) + sum(|piece| piece.cache_bytes),

@@ -56,26 +56,17 @@ fn observed(samples: Vec<Sample>, phases: Vec<PhaseUse>, graphs: Vec<GraphTimes>
         context: ContextSetting::default(),
         threads: ThreadSetting::of(4),
     };
-    Observed {
-        run: Run {
-            effective: setting,
-            samples,
-            memory: MemoryUse::default(),
-            model: ModelFacts::default(),
-            transition: Transition::default(),
-            caveats: Vec::new(),
-            answers: Vec::new(),
-            graph: None,
-        },
-        phases,
-        functions: Vec::new(),
-        cache_misses: Vec::new(),
-        sampled_event: None,
-        lost_samples: 0,
-        graphs,
-        text: None,
-        unseen: Vec::new(),
-    }
+    let run = Run {
+        effective: setting,
+        samples,
+        memory: MemoryUse::default(),
+        model: ModelFacts::default(),
+        transition: Transition::default(),
+        caveats: Vec::new(),
+        answers: Vec::new(),
+        graph: None,
+    };
+    Observed { phases, graphs, ..Observed::nothing_of(run) }
 }
 
 fn phase(stretch: Stretch, repetition: u32, tokens: u64, elapsed_ms: u64) -> PhaseUse {

@@ -141,8 +141,7 @@ impl Subject<'_> {
 
     /// Work on a graphics card, and weights on their way to it.
     fn card(&self) -> Option<(Bound, f64, Vec<String>)> {
-        let graphs = self.evidence.graphs?;
-        let graph = graphs.graphs.iter().find(|graph| graph.stretch == self.phase.stretch)?;
+        let graph = self.evidence.graph(self.phase.stretch)?;
         let all: u64 = graph.pieces.iter().map(|piece| piece.elapsed_ns).sum();
         let on_card: u64 = graph
             .pieces

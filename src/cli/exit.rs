@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use crate::store::StoreError;
+
 /// How the program ends. The numbers are part of the contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -58,6 +60,16 @@ impl Stop {
             cause = error.source();
         }
         Self { exit, message, hint: None }
+    }
+
+    /// A document that cannot be read or written, with what helps.
+    #[must_use]
+    pub fn from_store(error: &StoreError) -> Self {
+        let exit = match error {
+            StoreError::Write { .. } => Exit::Failure,
+            _ => Exit::Usage,
+        };
+        Self { hint: error.hint(), ..Self::from_error(exit, error) }
     }
 
     /// Adds what to do about it.

@@ -1,6 +1,8 @@
 //! Flags that every verb has, and the printer they shape.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -129,6 +131,17 @@ impl Printer {
 /// The date as every document writes it: RFC 3339 in UTC, whole seconds.
 pub(super) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The text of a file that is no longer than so many bytes; else why not.
+pub(super) fn bounded_text(path: &Path, limit_bytes: u64) -> Result<String, String> {
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(limit_bytes + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > limit_bytes {
+        return Err(format!("it is larger than {limit_bytes} bytes"));
+    }
+    String::from_utf8(text).map_err(|_| "it is no text".to_owned())
 }
 
 /// Text from outside (file names, model names, logs) as one harmless line: control characters

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use super::global::bounded_text;
 use super::{Exit, Printer, Stop};
-use crate::model::{Findings, Plan, Trial};
+use crate::model::{Findings, Machine, Plan, Trial};
 use crate::render::{self, Format};
-use crate::store::{StoreError, StoredRun, trials_csv};
+use crate::store::{self, StoredRun, trials_csv};
 
 /// Render a run directory as Markdown, HTML, JSON or CSV
 #[derive(Debug, Args)]
@@ -53,29 +54,22 @@ const TEMPLATE_LIMIT_BYTES: u64 = 4 << 20;
 /// Renders the run.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let kind = kind(arguments)?;
-    let stored = StoredRun::read(&arguments.run).map_err(|error| unreadable(&error))?;
+    let mut stored = read(&arguments.run)?;
     if let Some(torn) = &stored.torn {
         printer.say(format!(
             "note: line {} of trials.jsonl was never finished; it is left out",
             torn.line
         ));
     }
-    let StoredRun { machine, plan, trials, findings, profile, .. } = stored;
-    let findings = judged(&plan, &trials, findings);
-    let run = render::Run {
-        machine: &machine,
-        plan: &plan,
-        trials: &trials,
-        findings: &findings,
-        profile: profile.as_ref(),
-    };
+    let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
+    let run = shown(&stored, &findings);
     let now = Timestamp::now();
     let text = match (kind, &arguments.template) {
         (Kind::Json, _) => {
             let json = serde_json::to_string_pretty(&findings).expect("findings are plain data");
             json + "\n"
         }
-        (Kind::Csv, _) => trials_csv(&trials),
+        (Kind::Csv, _) => trials_csv(run.trials),
         (Kind::Md | Kind::Html, Some(template)) => {
             let source = source(template)?;
             let format = if kind == Kind::Html { Format::Html } else { Format::Markdown };
@@ -94,29 +88,37 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
 }
 
 /// Renders report.md, report.html and the plots of a run directory anew.
-pub(super) fn refresh(folder: &Path, printer: Printer) -> Result<(), Stop> {
-    let stored = StoredRun::read(folder).map_err(|error| unreadable(&error))?;
-    let findings = judged(&stored.plan, &stored.trials, stored.findings);
-    let run = render::Run {
+pub(super) fn refresh(folder: &Path) -> Result<(), Stop> {
+    let mut stored = read(folder)?;
+    let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
+    write_pages(folder, &shown(&stored, &findings))
+}
+
+/// Renders report.md, report.html and plots/*.svg into a run directory.
+pub(super) fn write_pages(folder: &Path, run: &render::Run<'_, Machine>) -> Result<(), Stop> {
+    let report = render::report(run, Timestamp::now())
+        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    let plots = report.plots.iter().map(|(name, svg)| (format!("plots/{name}.svg"), svg));
+    let pages = [("report.md", &report.markdown), ("report.html", &report.html)];
+    for (name, text) in pages.map(|(name, text)| (name.to_owned(), text)).into_iter().chain(plots) {
+        store::write_file(folder, &name, text).map_err(|error| Stop::from_store(&error))?;
+    }
+    Ok(())
+}
+
+/// A run directory as it is.
+pub(super) fn read(folder: &Path) -> Result<StoredRun, Stop> {
+    StoredRun::read(folder).map_err(|error| Stop::from_store(&error))
+}
+
+fn shown<'a>(stored: &'a StoredRun, findings: &'a Findings) -> render::Run<'a, Machine> {
+    render::Run {
         machine: &stored.machine,
         plan: &stored.plan,
         trials: &stored.trials,
-        findings: &findings,
+        findings,
         profile: stored.profile.as_ref(),
-    };
-    let report = render::report(&run, Timestamp::now())
-        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    let plots = folder.join("plots");
-    std::fs::create_dir_all(&plots).map_err(|error| Stop {
-        exit: Exit::Failure,
-        message: format!("cannot make {}: {error}", plots.display()),
-        hint: None,
-    })?;
-    for (name, svg) in &report.plots {
-        write(&plots.join(format!("{name}.svg")), svg, printer)?;
     }
-    write(&folder.join("report.md"), &report.markdown, printer)?;
-    write(&folder.join("report.html"), &report.html, printer).map(drop)
 }
 
 /// What the trials show by this version's rules. The journal is the truth: what an earlier version
@@ -146,23 +148,10 @@ fn kind(arguments: &Arguments) -> Result<Kind, Stop> {
     }
 }
 
-fn unreadable(error: &StoreError) -> Stop {
-    let stop = Stop::from_error(Exit::Usage, error);
-    match error.hint() {
-        Some(hint) => stop.hint(hint),
-        None => stop,
-    }
-}
-
 fn source(path: &Path) -> Result<String, Stop> {
-    let wrong = |reason: String| {
+    bounded_text(path, TEMPLATE_LIMIT_BYTES).map_err(|reason| {
         Stop::usage(format!("cannot read the template {}: {reason}", path.display()))
-    };
-    let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
-    if size.len() > TEMPLATE_LIMIT_BYTES {
-        return Err(wrong(format!("it is larger than {TEMPLATE_LIMIT_BYTES} bytes")));
-    }
-    std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
+    })
 }
 
 /// To stdout, or into a file that is whole or not there.

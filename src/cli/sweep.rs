@@ -24,7 +24,7 @@ use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
 use super::progress::Display;
 use super::variants::variants;
-use super::{Exit, Printer, Stop, model};
+use super::{Exit, Printer, Stop, model, report};
 use crate::analysis::findings;
 use crate::export;
 use crate::measure::{calibrate, first_deadline};
@@ -221,7 +221,7 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     // Slips in flags first: nothing is loaded or written for a sweep that cannot begin.
     let resolved = resolve(arguments)?;
     if arguments.clear_cache {
-        let count = open_cache()?.clear().map_err(|error| stored(&error))?;
+        let count = open_cache()?.clear().map_err(|error| Stop::from_store(&error))?;
         printer.say(format!("forgot {count} earlier results"));
         if arguments.model.is_none() && arguments.resume.is_none() {
             return Ok(Exit::Done);
@@ -305,7 +305,7 @@ fn begin(
     printer: Printer,
 ) -> Result<Exit, Stop> {
     if let Some(folder) = arguments.out.as_ref().filter(|folder| occupied(folder)) {
-        return Err(stored(&StoreError::NotEmpty { path: folder.clone() }));
+        return Err(Stop::from_store(&StoreError::NotEmpty { path: folder.clone() }));
     }
     let opened = engine::open_with(&arguments.engine, &arguments.devices)?;
     let mut place = Place::open(opened, model, &arguments.devices.rpc, printer)?;
@@ -326,13 +326,14 @@ fn begin(
         return Ok(Exit::Done);
     }
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(&plan));
-    let run = RunDirectory::create(&folder, &place.machine, &plan).map_err(|it| stored(&it))?;
+    let run =
+        RunDirectory::create(&folder, &place.machine, &plan).map_err(|it| Stop::from_store(&it))?;
     sweep(arguments, &mut place, &plan, run, Vec::new(), printer)
 }
 
 /// Continues a sweep with the plan that it has.
 fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit, Stop> {
-    let (run, earlier) = RunDirectory::open(folder).map_err(|error| stored(&error))?;
+    let (run, earlier) = RunDirectory::open(folder).map_err(|error| Stop::from_store(&error))?;
     if let Some(torn) = &earlier.torn {
         let aside = torn.saved_to.as_ref().map(|path| format!(", kept in {}", path.display()));
         printer.say(format!(
@@ -538,7 +539,7 @@ fn conclude(
     printer: Printer,
 ) -> Result<Exit, Stop> {
     let folder = run.path();
-    run.write_table(&ending.trials).map_err(|error| stored(&error))?;
+    run.write_table(&ending.trials).map_err(|error| Stop::from_store(&error))?;
     let Some(reason) = ending.reason else {
         printer.say(format!(
             "interrupted; {} trials are saved, continue with: autotune sweep --resume {}",
@@ -552,7 +553,7 @@ fn conclude(
         return Err(Stop { exit: Exit::NothingMeasured, message, hint: None });
     }
     let findings = findings(plan, &ending.trials, reason.sentence());
-    let kept = run.write_findings(&findings).map_err(|error| stored(&error));
+    let kept = run.write_findings(&findings).map_err(|error| Stop::from_store(&error));
     let kept =
         kept.and_then(|()| write_reports(run, &place.machine, plan, &ending.trials, &findings));
     let cache = ending.cache;
@@ -585,14 +586,7 @@ fn write_reports(
     let profile = store::read_profile(&run.path().join(store::PROFILE)).ok();
     let profile = profile.as_ref();
     let shown = render::Run { machine, plan, trials, findings, profile };
-    let report = render::report(&shown, jiff::Timestamp::now())
-        .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    let plots = report.plots.iter().map(|(name, svg)| (format!("plots/{name}.svg"), svg));
-    let pages = [("report.md", &report.markdown), ("report.html", &report.html)];
-    for (name, text) in pages.map(|(name, text)| (name.to_owned(), text)).into_iter().chain(plots) {
-        run.write_file(&name, text).map_err(|error| stored(&error))?;
-    }
-    Ok(())
+    report::write_pages(run.path(), &shown)
 }
 
 impl Journal for RunDirectory {
@@ -647,7 +641,8 @@ impl Cache for KeyedCache<'_> {
 
 /// The user's cache of trials.
 fn open_cache() -> Result<ResultCache, Stop> {
-    ResultCache::open(&model::cache_folder()?.join("trials")).map_err(|error| stored(&error))
+    ResultCache::open(&model::cache_folder()?.join("trials"))
+        .map_err(|error| Stop::from_store(&error))
 }
 
 fn occupied(folder: &Path) -> bool {
@@ -655,14 +650,6 @@ fn occupied(folder: &Path) -> bool {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => folder.exists(),
     }
-}
-
-fn stored(error: &StoreError) -> Stop {
-    let exit = match error {
-        StoreError::Write { .. } => Exit::Failure,
-        _ => Exit::Usage,
-    };
-    Stop { hint: error.hint(), ..Stop::from_error(exit, error) }
 }
 
 fn nothing_measured(failure: &autotune_engine::api::Failure) -> Stop {

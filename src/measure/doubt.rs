@@ -6,7 +6,7 @@ use autotune_engine::api::{Bytes, FlashAttention, GpuLayers, Run, Setting};
 
 use super::Reading;
 use crate::knob;
-use crate::model::{CardUse, DeviceMemory, Level};
+use crate::model::{CardUse, DeviceMemory, Level, Trial};
 
 /// Stolen share of all processor time from which on it is said.
 const STOLEN: f64 = 0.02;
@@ -32,7 +32,8 @@ pub fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<St
     let stolen = used(before.stolen, after.stolen).unwrap_or(0.0);
     if stolen / processors > STOLEN {
         doubts.push(format!(
-            "the hypervisor gave {:.0} % of the processors to others",
+            "{} {:.0} % of the processors to others",
+            Trial::STOLEN,
             100.0 * stolen / processors
         ));
     }
@@ -43,7 +44,7 @@ pub fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<St
     if foreign > FOREIGN {
         // In halves, so that trials beside the same neighbour have the same doubt.
         let foreign = (2.0 * foreign).round().max(1.0) / 2.0;
-        doubts.push(format!("other programs kept about {foreign:.1} processors busy"));
+        doubts.push(format!("{} about {foreign:.1} processors busy", Trial::OTHERS_BUSY));
     }
     doubts
 }

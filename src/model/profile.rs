@@ -245,6 +245,17 @@ pub struct Metric {
     pub counted_share: f64,
 }
 
+impl Metric {
+    /// Its name, with the kind of cores where there are several.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.unit_of_cores {
+            Some(unit) => format!("{} ({unit})", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 /// The parts of a model in one stretch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComponentTable {

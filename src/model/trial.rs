@@ -43,6 +43,11 @@ impl Trial {
     /// Version of the line.
     pub const SCHEMA: &'static str = "autotune.trial/1";
 
+    /// How a doubt begins that other programs are the cause of.
+    pub const OTHERS_BUSY: &'static str = "other programs kept";
+    /// How a doubt begins that the hypervisor is the cause of.
+    pub const STOLEN: &'static str = "the hypervisor gave";
+
     /// Seconds per prompt token of all sequences, over all repetitions; `None` where no prompt was timed.
     #[must_use]
     pub fn prefill_seconds_per_token(&self) -> Option<f64> {

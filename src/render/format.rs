@@ -71,6 +71,16 @@ pub(super) fn percent(share: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
+/// A share of one as a percentage of whole numbers.
+pub(super) fn whole_percent(share: f64) -> String {
+    percent((share * 100.0).round() / 100.0)
+}
+
+/// A share of one as a percentage of tenths, where it is small enough for them.
+pub(super) fn tenth_percent(share: f64) -> String {
+    percent((share * 1000.0).round() / 1000.0)
+}
+
 /// A coverage as a percentage with what digits it has: 98.75 % stays 98.75 %.
 pub(super) fn confidence(share: f64) -> String {
     format!("{} %", (share * 1e4).round() / 1e2)

@@ -7,11 +7,13 @@ mod model;
 mod plots;
 mod sheet;
 
+use autotune_engine::api::Stretch;
+
 use crate::bottleneck::Comparison;
-use crate::model::{Profile, Subject};
+use crate::model::{Metric, Profile, Subject};
 use sheet::Sheet;
 
-pub use plots::{Picture, pictures};
+pub use plots::{Picture, flame_graph, pictures};
 
 /// Text for a terminal.
 #[must_use]
@@ -43,6 +45,18 @@ pub fn comparison_text(comparison: &Comparison) -> String {
 #[must_use]
 pub fn comparison_markdown(comparison: &Comparison) -> String {
     comparison::sheet(comparison).markdown()
+}
+
+/// The word for a stretch at the beginning of a sentence.
+pub(in crate::render) fn capitalised(stretch: Stretch) -> String {
+    let mut word = stretch.word().to_owned();
+    word[..1].make_ascii_uppercase();
+    word
+}
+
+/// Name, value and formula of what follows from counters.
+pub(in crate::render) fn counter_row(metric: &Metric) -> Vec<String> {
+    counters::row_of(metric)
 }
 
 /// A function's name without what C++ writes around it.

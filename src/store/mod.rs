@@ -21,5 +21,5 @@ pub use error::StoreError;
 pub use journal::TornLine;
 pub use peaks::{PeakStore, Tested};
 pub use profile::{PROFILE, read_profile, write_profile};
-pub use run::{RunDirectory, StoredRun, default_folder};
+pub use run::{RunDirectory, StoredRun, default_folder, write_file};
 pub use table::trials_csv;

@@ -120,17 +120,22 @@ impl RunDirectory {
     /// # Panics
     /// If `name` leads out of the run directory.
     pub fn write_file(&self, name: &str, contents: &str) -> Result<(), StoreError> {
-        let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
-        assert!(
-            Path::new(name).components().all(inside),
-            "`{name}` leads out of the run directory"
-        );
-        let path = self.path.join(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(StoreError::write(folder))?;
-        }
-        write_whole(&path, contents.as_bytes())
+        write_file(&self.path, name, contents)
     }
+}
+
+/// The same into a run directory that nobody holds open.
+///
+/// # Panics
+/// If `name` leads out of the run directory.
+pub fn write_file(run: &Path, name: &str, contents: &str) -> Result<(), StoreError> {
+    let inside = |part: Component<'_>| matches!(part, Component::Normal(_));
+    assert!(Path::new(name).components().all(inside), "`{name}` leads out of the run directory");
+    let path = run.join(name);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(StoreError::write(folder))?;
+    }
+    write_whole(&path, contents.as_bytes())
 }
 
 impl StoredRun {

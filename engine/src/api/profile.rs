@@ -61,6 +61,24 @@ pub struct Observed {
     pub unseen: Vec<String>,
 }
 
+impl Observed {
+    /// A run of which nothing else was seen.
+    #[must_use]
+    pub fn nothing_of(run: Run) -> Self {
+        Self {
+            run,
+            phases: Vec::new(),
+            functions: Vec::new(),
+            cache_misses: Vec::new(),
+            sampled_event: None,
+            lost_samples: 0,
+            graphs: Vec::new(),
+            text: None,
+            unseen: Vec::new(),
+        }
+    }
+}
+
 /// A part of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

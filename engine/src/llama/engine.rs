@@ -115,14 +115,26 @@ impl Llama {
         Ok(Some(nanoseconds(started.elapsed())))
     }
 
-    /// Works in the context that was made.
+    /// Works in the context that was made, on a thread of its own: making a pool binds the thread
+    /// it is made on, and so does every thread made from that one. With it all of that ends.
     fn work<T: Send>(
         &mut self,
         job: &Job,
         work: impl FnOnce(&mut Context) -> Result<T, Failure> + Send,
     ) -> Result<(T, Done), Failure> {
         let (_, context) = self.context.as_mut().expect("work is asked for after its context");
-        let done = on_own_thread(context, job, work);
+        let done = std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                context.attach(&job.setting.threads)?;
+                let result = work(context)?;
+                let crew = context.crew();
+                context.rest();
+                let graph = graph::last(context);
+                Ok((result, Done { memory: memory::in_use(context), crew, graph }))
+            });
+            worker.join()
+        });
+        let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         if done.is_err() {
             // What a failed computation leaves behind is anybody's guess.
             self.context = None;
@@ -130,13 +142,19 @@ impl Llama {
         done
     }
 
-    /// Everything that stands before the work; what loading and making a context took.
-    fn prepare(&mut self, job: &Job) -> Result<(Backend, Transition), Failure> {
+    /// The model of a job, loaded; how long that took if it was not there already.
+    fn load(&mut self, job: &Job) -> Result<(Backend, Option<u64>), Failure> {
         refuse::check(job)?;
         log::capture();
         memory::forget_peak();
         let backend = self.backend(&job.setting.process)?;
         let load_ns = self.model(job, &backend)?;
+        Ok((backend, load_ns))
+    }
+
+    /// Everything that stands before the work; what loading and making a context took.
+    fn prepare(&mut self, job: &Job) -> Result<(Backend, Transition), Failure> {
+        let (backend, load_ns) = self.load(job)?;
         let context_ns = self.context(&job.setting.context)?;
         Ok((backend, Transition { process_ns: None, load_ns, context_ns }))
     }
@@ -191,44 +209,35 @@ impl Llama {
         let mut unseen = seen.unseen;
         let text = seen.text.map_err(|why| unseen.push(why)).ok();
         Ok(Observed {
-            run,
             phases: observer.phases,
             functions: seen.functions.functions,
             cache_misses: seen.cache_misses.functions,
             sampled_event: seen.event,
             lost_samples: seen.functions.lost,
-            graphs: Vec::new(),
             text,
             unseen,
+            ..Observed::nothing_of(run)
         })
     }
 
-    /// The graphs of the work, in a context of their own: the usual one must not be watched.
+    /// The graphs of the work, in a context of their own: the usual one must not be watched, and two
+    /// at once may be more than there is memory.
     fn taken_apart(&mut self, job: &Job, detail: bool) -> Result<Observed, Failure> {
-        let (backend, transition) = self.prepare(job)?;
-        // Two contexts at once may be more than there is memory.
-        let (asked, _) = self.context.take().expect("a context was made");
+        let (backend, load_ns) = self.load(job)?;
+        self.context = None;
         let (_, model) = self.model.as_ref().expect("a model was loaded");
         let watcher = Arc::new(Mutex::new(Watcher::default()));
-        let mut context = Context::watched(model, &asked, Arc::clone(&watcher))?;
-        let ubatch = context.effective(&asked).ubatch;
-        let ((graphs, unseen), done) = on_own_thread(&mut context, job, |context| {
+        let asked = &job.setting.context;
+        let context = Context::watched(model, asked, Arc::clone(&watcher))?;
+        let ubatch = context.effective(asked).ubatch;
+        self.context = Some((asked.clone(), context));
+        let ((graphs, unseen), done) = self.work(job, |context| {
             Ok(observe::graphs(context, &watcher, &job.work, ubatch, detail))
         })?;
-        self.context = Some((asked, context));
+        let transition = Transition { load_ns, ..Transition::default() };
         let run = self.report(job, &backend, transition, (Vec::new(), Vec::new()), done);
         self.context = None;
-        Ok(Observed {
-            run,
-            phases: Vec::new(),
-            functions: Vec::new(),
-            cache_misses: Vec::new(),
-            sampled_event: None,
-            lost_samples: 0,
-            graphs,
-            text: None,
-            unseen,
-        })
+        Ok(Observed { graphs, unseen, ..Observed::nothing_of(run) })
     }
 
     fn effective(&self, job: &Job, backend: &Backend, done: &Done) -> Setting {
@@ -259,27 +268,6 @@ impl Llama {
             threads: threads(&job.setting.threads, &done.crew),
         }
     }
-}
-
-/// Works on a thread of its own: making a pool binds the thread it is made on, and so does every
-/// thread made from that one. With it all of that ends.
-fn on_own_thread<T: Send>(
-    context: &mut Context,
-    job: &Job,
-    work: impl FnOnce(&mut Context) -> Result<T, Failure> + Send,
-) -> Result<(T, Done), Failure> {
-    let done = std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            context.attach(&job.setting.threads)?;
-            let result = work(context)?;
-            let crew = context.crew();
-            context.rest();
-            let graph = graph::last(context);
-            Ok((result, Done { memory: memory::in_use(context), crew, graph }))
-        });
-        worker.join()
-    });
-    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// What is left of a job that was done.

@@ -292,20 +292,18 @@ impl Taken<'_> {
                 all.push(Entry { token: tokens.next(), position, sequence, answer: false });
             }
         }
-        let mut elapsed = 0_u64;
-        for (number, chunk) in all.chunks_mut(self.ubatch.max(1) as usize).enumerate() {
+        self.watch(|watcher| watcher.begin(pass));
+        let started = Instant::now();
+        for chunk in all.chunks_mut(self.ubatch.max(1) as usize) {
             // Each has an answer, so that the graphs of all have the same nodes.
             if let Some(last) = chunk.last_mut() {
                 last.answer = true;
             }
-            let add = pass == Pass::Learn && number > 0;
-            self.watch(|watcher| watcher.begin(if add { Pass::Add } else { pass }));
-            let started = Instant::now();
             self.context.decode_entries(chunk)?;
             self.context.synchronize()?;
-            elapsed = elapsed.saturating_add(nanoseconds(started));
-            self.watch(Watcher::end);
         }
+        let elapsed = nanoseconds(started);
+        self.watch(Watcher::end);
         Ok(elapsed)
     }
 

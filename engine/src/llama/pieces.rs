@@ -38,7 +38,8 @@ pub(super) enum Pass {
     Quiet,
     /// The nodes are learnt.
     Learn,
-    /// Bytes and products of another chunk are added to what was learnt.
+    /// What learning becomes when the graph comes again: bytes and products of another physical
+    /// batch are added.
     Add,
     /// Pieces are timed.
     Timed,
@@ -78,7 +79,7 @@ impl Learnt {
 }
 
 impl Watcher {
-    /// Begins a graph of such a kind.
+    /// Begins a pass of such a kind, over one graph or several of the same nodes.
     pub(super) fn begin(&mut self, pass: Pass) {
         self.pass = pass;
         self.next = 0;
@@ -163,8 +164,8 @@ impl Watcher {
         self.strayed |= matches!(self.pass, Pass::Timed | Pass::Add) && !as_learnt;
     }
 
-    /// The question before a node: whether to stop after it. One call of llama.cpp's may compute
-    /// several physical batches, a graph of the same nodes for each.
+    /// The question before a node: whether to stop after it. A pass may compute several physical
+    /// batches, a graph of the same nodes for each.
     fn asked(&mut self, learn: impl FnOnce() -> Learnt) -> bool {
         if self.next == self.graph.nodes.len() && self.pass != Pass::Learn {
             self.next = 0;

@@ -342,10 +342,7 @@ impl Engine for WorkerEngine {
 
     fn run(&mut self, job: &Job, deadline: Duration) -> Result<Run, Failure> {
         let started = Instant::now();
-        let mut job = Job { model: absolute(&job.model), ..job.clone() };
-        if job.setting.process.isa_variant.is_none() {
-            job.setting.process.isa_variant = Some(self.best_variant(&job.model)?);
-        }
+        let job = self.settled(job)?;
         let first = self.attempt(&job, deadline.saturating_sub(started.elapsed()));
         match first {
             Err(Failure::OutOfMemory { reason, .. }) if !self.others(&job).is_empty() => {
@@ -367,14 +364,11 @@ impl Engine for WorkerEngine {
 
     fn profile(&mut self, job: &ProfileJob, deadline: Duration) -> Result<Observed, Failure> {
         let started = Instant::now();
-        let mut job = job.clone();
-        job.job.model = absolute(&job.job.model);
-        if job.job.setting.process.isa_variant.is_none() {
-            job.job.setting.process.isa_variant = Some(self.best_variant(&job.job.model)?);
-        }
-        let (setting, left) =
-            (job.job.setting.process.clone(), deadline.saturating_sub(started.elapsed()));
-        match self.attempt_to(&setting, Ask::Profile(Box::new(job)), left) {
+        let settled = self.settled(&job.job)?;
+        let setting = settled.setting.process.clone();
+        let ask = Ask::Profile(Box::new(ProfileJob { job: settled, watch: job.watch }));
+        let left = deadline.saturating_sub(started.elapsed());
+        match self.attempt_to(&setting, ask, left) {
             Ok((Answer::Profile(mut observed), process_ns)) => {
                 observed.run.transition.process_ns = process_ns;
                 Ok(*observed)
@@ -440,6 +434,18 @@ impl WorkerEngine {
             // Whoever forecasts would hold the servers, which serve one process at a time.
             return Err(Failure::refused("memory of RPC servers is not foreseen"));
         }
+        self.with_variant(model, setting)
+    }
+
+    /// A job that means the same in any folder, under a setting that names its CPU variant.
+    fn settled(&mut self, job: &Job) -> Result<Job, Failure> {
+        let model = absolute(&job.model);
+        let setting = self.with_variant(&model, &job.setting)?;
+        Ok(Job { model, setting, work: job.work.clone() })
+    }
+
+    /// The setting with the best CPU variant for the model, where it names none.
+    fn with_variant(&mut self, model: &Path, setting: &Setting) -> Result<Setting, Failure> {
         let mut setting = setting.clone();
         if setting.process.isa_variant.is_none() {
             setting.process.isa_variant = Some(self.best_variant(model)?);

@@ -1,12 +1,10 @@
 //! `profile --perf-stat FILE`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::{Arguments, deliver};
 use crate::bottleneck;
-use crate::cli::global::now;
+use crate::cli::global::{bounded_text, now};
 use crate::cli::{Exit, Printer, Stop};
 use crate::model::{Profile, Subject};
 
@@ -15,8 +13,9 @@ const LIMIT_BYTES: u64 = 16 << 20;
 
 /// Reads the counters and prints what follows from them.
 pub(super) fn run(file: &Path, arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let text = text(file)?;
     let name = file.display().to_string();
+    let text = bounded_text(file, LIMIT_BYTES)
+        .map_err(|reason| Stop::usage(format!("cannot read {name}: {reason}")))?;
     let counters = bottleneck::perf_stat(&name, &text).map_err(|error| {
         Stop::usage(format!("cannot use {name}: {error}"))
             .hint("`perf stat -x, -o FILE …` or `perf stat -j -o FILE …` writes such a file")
@@ -31,15 +30,4 @@ pub(super) fn run(file: &Path, arguments: &Arguments, printer: Printer) -> Resul
     };
     deliver(&profile, arguments, printer)?;
     Ok(Exit::Done)
-}
-
-fn text(file: &Path) -> Result<String, Stop> {
-    let wrong = |reason: String| Stop::usage(format!("cannot read {}: {reason}", file.display()));
-    let open = File::open(file).map_err(|error| wrong(error.to_string()))?;
-    let mut bytes = Vec::new();
-    open.take(LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > LIMIT_BYTES {
-        return Err(wrong(format!("it is larger than {} MiB", LIMIT_BYTES >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|_| wrong("it is no text".to_owned()))
 }

@@ -1,6 +1,6 @@
 //! `profile --model` and `profile --run`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ const ENOUGH: Duration = Duration::from_secs(45);
 
 /// Observes the model and prints what was seen.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let stored = arguments.run.as_deref().map(stored).transpose()?;
+    let stored = arguments.run.as_deref().map(report::read).transpose()?;
     let typed = match (&arguments.model, &stored) {
         (Some(typed), _) => typed.clone(),
         (None, Some(run)) => run.plan.model.path.display().to_string(),
@@ -46,6 +46,7 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     let host = detect::live();
     let mut machine = detect::machine(&host);
     machines::measurable(&machine)?;
+    let (setting, work) = asked(arguments, &machine, stored.as_ref())?;
     let card = models::card(&typed, printer)?;
     peaks::complete(&mut machine, &host, printer);
     if machine.ceilings.is_none() && !arguments.no_peaks {
@@ -53,7 +54,6 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
         peaks::ceilings(peaks::Ceilings::Cached, &mut machine, &host, printer)?;
     }
     let interrupted = interrupt::flag(canceller)?;
-    let (setting, work) = asked(arguments, &machine, stored.as_ref())?;
     let mut sensors = place::Counters::of(machine.devices.as_deref().unwrap_or_default());
     let watch = Watched {
         sensors: &mut sensors,
@@ -75,24 +75,18 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
         ));
     } else if let Some(folder) = &arguments.run {
         store::write_profile(&folder.join(store::PROFILE), &profile)
-            .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-        crate::cli::report::refresh(folder, printer)?;
-        for picture in render::pictures(&profile) {
-            super::write(&folder.join("plots").join(picture.name), &picture.svg, printer)?;
-        }
+            .and_then(|()| match render::flame_graph(&profile) {
+                Some(flame) => {
+                    store::write_file(folder, &format!("plots/{}", flame.name), &flame.svg)
+                }
+                None => Ok(()),
+            })
+            .map_err(|error| Stop::from_store(&error))?;
+        report::refresh(folder)?;
+        printer.say(format!("kept in {}, and in its report", folder.display()));
     }
     deliver(&profile, arguments, printer)?;
     Ok(Exit::Done)
-}
-
-fn stored(folder: &Path) -> Result<StoredRun, Stop> {
-    StoredRun::read(folder).map_err(|error| {
-        let stop = Stop::from_error(Exit::Usage, &error);
-        match error.hint() {
-            Some(hint) => stop.hint(hint),
-            None => stop,
-        }
-    })
 }
 
 /// The setting and the work, as typed or as a sweep had them.

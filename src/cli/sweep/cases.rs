@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use autotune_engine::api::TokenRate;
 
 use super::place::Place;
-use super::{Stop, json, stored};
+use super::{Stop, json};
 use crate::cli::Printer;
 use crate::cli::global::{now, one_line};
 use crate::model::{Case, Cases, Findings, Plan, Spread};
@@ -38,7 +38,7 @@ pub(super) fn check(
         printer.say("interrupted; the sweep itself is saved, the test cases are not");
         return Ok(false);
     };
-    let kept = run.write_cases(&cases).map_err(|error| stored(&error));
+    let kept = run.write_cases(&cases).map_err(|error| Stop::from_store(&error));
     printer.data(&if as_text { table(&cases) } else { json(&cases) })?;
     kept.map(|()| true)
 }

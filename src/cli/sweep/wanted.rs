@@ -14,16 +14,16 @@ use crate::model::{Axis, Level, Objective, Workload};
 #[derive(Debug)]
 pub(in crate::cli) struct Wanted {
     /// Those to turn.
-    pub(in crate::cli) turned: Vec<&'static dyn Knob>,
+    pub(super) turned: Vec<&'static dyn Knob>,
     /// Those that stay where they are put; a placement is still a policy without its mask.
     fixed: Vec<(&'static dyn Knob, Level)>,
     /// Those that take other levels than they would offer.
-    pub(in crate::cli) levels: Vec<(&'static dyn Knob, Vec<Level>)>,
+    pub(super) levels: Vec<(&'static dyn Knob, Vec<Level>)>,
 }
 
 impl Wanted {
     /// Keeps to the levels of a recording: of its knobs those that were `named`, or all.
-    pub(in crate::cli) fn keep_to(&mut self, axes: &[Axis], named: bool) {
+    pub(super) fn keep_to(&mut self, axes: &[Axis], named: bool) {
         let own = |knob: &dyn Knob| axes.iter().find(|axis| axis.knob == knob.name());
         if !named {
             self.turned = knob::ALL.iter().copied().filter(|knob| own(*knob).is_some()).collect();
@@ -77,7 +77,7 @@ pub(in crate::cli) fn wanted(
 
 impl Wanted {
     /// Turns a knob besides the others.
-    pub(in crate::cli) fn turn(&mut self, knob: Option<&'static dyn Knob>) {
+    pub(super) fn turn(&mut self, knob: Option<&'static dyn Knob>) {
         let new = |knob: &&dyn Knob| self.turned.iter().all(|it| it.name() != knob.name());
         self.turned.extend(knob.filter(new));
     }
@@ -101,7 +101,7 @@ impl Wanted {
 }
 
 /// The knobs that a workload needs besides the usual ones.
-pub(in crate::cli) fn needed(workload: &Workload) -> Option<&'static dyn Knob> {
+pub(super) fn needed(workload: &Workload) -> Option<&'static dyn Knob> {
     let many = workload.objective == Objective::Throughput;
     if many { knob::named("sequences").ok() } else { None }
 }
@@ -165,7 +165,7 @@ fn level(knob: &'static dyn Knob, text: &str) -> Result<Level, Stop> {
 }
 
 /// The table of `--knobs help`.
-pub(in crate::cli) fn table() -> String {
+pub(super) fn table() -> String {
     let mut text = String::from("knob             scope    default  answers  what it is\n");
     for knob in knob::ALL {
         let scope = format!("{:?}", knob.scope()).to_lowercase();

@@ -65,8 +65,8 @@ pub(super) fn plot(rooflines: &[Roofline]) -> Option<Plot> {
                     format!(
                         "{}: {} of memory, {} of the units",
                         roof.stretch.word(),
-                        percent(memory),
-                        percent(units)
+                        format::tenth_percent(memory),
+                        format::tenth_percent(units)
                     )
                 },
             );
@@ -94,10 +94,6 @@ pub(super) fn plot(rooflines: &[Roofline]) -> Option<Plot> {
         .collect();
     let title = "Roofline: what is reached of memory and units".to_owned();
     Some(Plot::new("roofline", title, words.join("; "), svg).wide())
-}
-
-fn percent(share: f64) -> String {
-    format::percent((share * 1000.0).round() / 1000.0)
 }
 
 fn ink(stretch: Stretch) -> Ink {

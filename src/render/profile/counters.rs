@@ -45,11 +45,7 @@ pub(super) fn metrics(sheet: &mut Sheet, metrics: &[Metric]) {
 
 /// Name, value and formula.
 pub(super) fn row_of(metric: &Metric) -> Vec<String> {
-    let name = match &metric.unit_of_cores {
-        Some(unit) => format!("{} ({unit})", metric.name),
-        None => metric.name.clone(),
-    };
-    vec![name, value(metric), metric.formula.clone()]
+    vec![metric.title(), value(metric), metric.formula.clone()]
 }
 
 /// Whether it is of an event that the kernel itself counts, which other tables show.

@@ -2,8 +2,8 @@
 
 use autotune_engine::api::{GpuLayers, Stretch};
 
-use super::counters;
 use super::sheet::{Sheet, Side};
+use super::{capitalised, counters};
 use crate::model::{
     Bottleneck, ComponentTable, FunctionShare, Metric, ModelProfile, PhaseProfile, Profile,
     Roofline,
@@ -117,18 +117,16 @@ fn latency(sheet: &mut Sheet, model: &ModelProfile) {
 }
 
 fn verdict(sheet: &mut Sheet, bottleneck: &Bottleneck) {
-    let stretch = bottleneck.stretch.word();
-    let mut name = stretch.to_owned();
-    name[..1].make_ascii_uppercase();
     let share = if bottleneck.share > 0.0 {
-        format!(", {} of a request", format::percent((bottleneck.share * 100.0).round() / 100.0))
+        format!(", {} of a request", format::whole_percent(bottleneck.share))
     } else {
         String::new()
     };
     sheet.heading(&format!(
-        "{name} is {} ({} sure){share}",
+        "{} is {} ({} sure){share}",
+        capitalised(bottleneck.stretch),
         bottleneck.bound.words(),
-        format::percent((bottleneck.confidence * 100.0).round() / 100.0)
+        format::whole_percent(bottleneck.confidence)
     ));
     for (at, text) in bottleneck.evidence.iter().enumerate() {
         sheet.row(if at == 0 { "because" } else { "" }, text);
@@ -143,7 +141,7 @@ fn roofline(sheet: &mut Sheet, rooflines: &[Roofline]) {
         return;
     }
     sheet.heading("Roofline");
-    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), rounded);
+    let share = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), format::tenth_percent);
     let rows = rooflines.iter().map(|roof| {
         vec![
             roof.stretch.word().to_owned(),
@@ -170,10 +168,6 @@ fn roofline(sheet: &mut Sheet, rooflines: &[Roofline]) {
     sheet.table(&head, rows.collect());
 }
 
-fn rounded(share: f64) -> String {
-    format::percent((share * 1000.0).round() / 1000.0)
-}
-
 fn components(sheet: &mut Sheet, table: &ComponentTable) {
     let of = match table.stretch {
         Stretch::Decode if table.tokens == 1 => "one token".to_owned(),
@@ -194,7 +188,7 @@ fn components(sheet: &mut Sheet, table: &ComponentTable) {
         vec![
             part.name.clone(),
             format::three(part.ms),
-            rounded(part.share),
+            format::tenth_percent(part.share),
             per_second(part.bytes, part.ms),
             per_second(part.arithmetic, part.ms),
         ]
@@ -227,7 +221,7 @@ fn components(sheet: &mut Sheet, table: &ComponentTable) {
 
 fn longer(disturbance: f64) -> String {
     if disturbance > 0.0 {
-        format!("{} longer", rounded(disturbance))
+        format!("{} longer", format::tenth_percent(disturbance))
     } else {
         "no longer".to_owned()
     }
@@ -268,7 +262,7 @@ fn hot(sheet: &mut Sheet, title: &str, functions: &[FunctionShare]) {
         }
         sheet.heading(&format!("{title} {}", stretch.word()));
         let row = |one: &&FunctionShare| {
-            vec![rounded(one.share), plain(&one.function), one.module.clone()]
+            vec![format::tenth_percent(one.share), plain(&one.function), one.module.clone()]
         };
         let head = [("share", Side::Right), ("function", Side::Left), ("file", Side::Left)];
         sheet.table(&head, shown.iter().map(row).collect());

@@ -20,8 +20,15 @@ pub fn pictures(profile: &Profile) -> Vec<Picture> {
         .into_iter()
         .map(|plot| Picture { name: format!("{}.svg", plot.name), svg: plot.file() })
         .collect();
-    pictures.extend(flame::picture(model));
+    pictures.extend(flame_graph(profile));
     pictures
+}
+
+/// The flame graph; `None` without samples, and in a build without it.
+#[must_use]
+pub fn flame_graph(profile: &Profile) -> Option<Picture> {
+    let Subject::Model(model) = &profile.subject else { return None };
+    flame::picture(model)
 }
 
 #[cfg(feature = "flamegraph")]

@@ -6,6 +6,7 @@ use crate::model::{
     Bottleneck, ComponentTable, FunctionShare, ModelProfile, PhaseProfile, Roofline,
 };
 use crate::render::format;
+use crate::render::profile::{capitalised, counter_row, plain_name};
 use crate::render::view::{BlockView, CellView, ItemView, SectionView};
 
 use super::Evidence;
@@ -61,26 +62,17 @@ fn method(profile: &ModelProfile) -> String {
 }
 
 fn headline(bottleneck: &Bottleneck) -> String {
-    let mut word = bottleneck.stretch.word().to_owned();
-    word[..1].make_ascii_uppercase();
     let share = if bottleneck.share > 0.0 {
-        format!(", {} of a request", whole_percent(bottleneck.share))
+        format!(", {} of a request", format::whole_percent(bottleneck.share))
     } else {
         String::new()
     };
     format!(
-        "{word}{share}: {}, with a probability of {}.",
+        "{}{share}: {}, with a probability of {}.",
+        capitalised(bottleneck.stretch),
         bottleneck.bound.words(),
-        whole_percent(bottleneck.confidence)
+        format::whole_percent(bottleneck.confidence)
     )
-}
-
-fn whole_percent(share: f64) -> String {
-    format::percent((share * 100.0).round() / 100.0)
-}
-
-fn tenth_percent(share: f64) -> String {
-    format::percent((share * 1000.0).round() / 1000.0)
 }
 
 fn components(table: &ComponentTable) -> BlockView {
@@ -96,7 +88,7 @@ fn components(table: &ComponentTable) -> BlockView {
         vec![
             CellView::plain(part.name.clone()),
             CellView::plain(format::three(part.ms)),
-            CellView::plain(tenth_percent(part.share)),
+            CellView::plain(format::tenth_percent(part.share)),
             CellView::plain(per_second(part.ms, table.tokens)),
         ]
     });
@@ -108,7 +100,7 @@ fn components(table: &ComponentTable) -> BlockView {
         format::seconds(table.pass_ms / 1e3),
         format::plural(table.tokens as usize, "token"),
         table.passes,
-        tenth_percent(table.disturbance.max(0.0))
+        format::tenth_percent(table.disturbance.max(0.0))
     );
     BlockView::table(caption, &columns, rows.collect())
 }
@@ -121,9 +113,9 @@ fn functions(profile: &ModelProfile, stretch: Stretch) -> Option<BlockView> {
     }
     let rows = own.iter().map(|one| {
         vec![
-            CellView::plain(crate::render::profile::plain_name(&one.function)),
+            CellView::plain(plain_name(&one.function)),
             CellView::plain(one.module.clone()),
-            CellView::plain(tenth_percent(one.share)),
+            CellView::plain(format::tenth_percent(one.share)),
         ]
     });
     let caption = format!("Functions that ran most in {}", stretch.word());
@@ -146,7 +138,12 @@ pub(super) fn utilization(evidence: Evidence<'_>) -> SectionView {
     for card in &profile.cards {
         let name = card.title().to_owned();
         rows.extend(card.utilization.map(|share| {
-            row(format!("{name}: computing"), whole_percent(share), "100 %".to_owned(), Some(share))
+            row(
+                format!("{name}: computing"),
+                format::whole_percent(share),
+                "100 %".to_owned(),
+                Some(share),
+            )
         }));
         rows.extend(
             card.used_peak_bytes.map(|bytes| {
@@ -162,7 +159,7 @@ pub(super) fn utilization(evidence: Evidence<'_>) -> SectionView {
 }
 
 fn row(name: String, used: String, most: String, share: Option<f64>) -> Vec<CellView> {
-    let share = share.map_or_else(|| "–".to_owned(), tenth_percent);
+    let share = share.map_or_else(|| "–".to_owned(), format::tenth_percent);
     [name, used, most, share].map(CellView::plain).to_vec()
 }
 
@@ -212,22 +209,8 @@ pub(super) fn counters(evidence: Evidence<'_>) -> SectionView {
     };
     let mut blocks = Vec::new();
     for phase in &profile.phases {
-        let rows: Vec<_> = phase
-            .metrics
-            .iter()
-            .map(|metric| {
-                let unit = metric.unit_of_cores.as_deref();
-                let name = unit.map_or_else(
-                    || metric.name.clone(),
-                    |unit| format!("{} ({unit})", metric.name),
-                );
-                vec![
-                    CellView::plain(name),
-                    CellView::plain(format!("{} {}", format::three(metric.value), metric.unit)),
-                    CellView::plain(metric.formula.clone()),
-                ]
-            })
-            .collect();
+        let row = |metric| counter_row(metric).into_iter().map(CellView::plain).collect();
+        let rows: Vec<Vec<CellView>> = phase.metrics.iter().map(row).collect();
         if !rows.is_empty() {
             let columns = [("Metric", false), ("Value", true), ("From", false)];
             blocks.push(BlockView::table(phase.stretch.word(), &columns, rows));

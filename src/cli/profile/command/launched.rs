@@ -69,9 +69,8 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     }
     let end = ending(status);
     let words = arguments.command.iter().map(|word| word.to_string_lossy().into_owned());
-    let mut profile = activity::judge(words.collect(), Begin::Launched, end, &series);
-    watching::count(&mut profile, counters);
-    if let Err(stop) = watching::deliver(profile, captured_at, arguments, printer) {
+    let profile = activity::judge(words.collect(), Begin::Launched, end, &series);
+    if let Err(stop) = watching::deliver(profile, counters, captured_at, arguments, printer) {
         // The command's own code is worth more than ours.
         let _ = printer.stop(&stop);
     }

@@ -17,7 +17,7 @@ use crate::cli::{Exit, Printer, Stop, detect as machines, global, model as model
 use crate::detect::{self, CardRecorder};
 use crate::model::activity::{Begin, CommandProfile, End};
 use crate::model::observation::Series;
-use crate::model::{CpuList, Profile, Subject};
+use crate::model::{CpuList, Machine, Profile, Subject};
 use crate::observe::{self, Door, Live, Root, Watch};
 use crate::store::PeakStore;
 
@@ -147,13 +147,12 @@ fn allowed(door: &dyn Door, who: &str) -> Option<u32> {
 }
 
 /// Adds what was counted meanwhile to a profile.
-pub(super) fn count(profile: &mut CommandProfile, mut counters: Counters) {
+fn count(profile: &mut CommandProfile, counters: &mut Counters, machine: &Machine) {
     let counts = counters.read();
     let metrics = bottleneck::metrics(&counts, Some(profile.duration_s));
     // Peaks that were measured before; a command is no reason to measure them.
-    let machine = detect::machine(&machines::host());
     let kept = models::cache_folder().ok().map(|folder| PeakStore::below(&folder));
-    let peaks = kept.and_then(|kept| kept.ceilings(&machine));
+    let peaks = kept.and_then(|kept| kept.ceilings(machine));
     let peak = peaks.and_then(|peaks| peaks.best_read_bandwidth());
     activity::add_counters(
         profile,
@@ -182,16 +181,19 @@ pub(super) fn writable(arguments: &Arguments) -> Result<(), Stop> {
 
 /// The document, printed where it belongs: the command owns stdout, so it comes on stderr.
 pub(super) fn deliver(
-    command: CommandProfile,
+    mut command: CommandProfile,
+    mut counters: Counters,
     captured_at: String,
     arguments: &Arguments,
     printer: Printer,
 ) -> Result<(), Stop> {
+    let machine = detect::machine(&machines::host());
+    count(&mut command, &mut counters, &machine);
     let profile = Profile {
         schema: Profile::SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         captured_at,
-        machine: machine(),
+        machine: words(&machine),
         subject: Subject::Command(command),
         caveats: Vec::new(),
     };
@@ -208,9 +210,8 @@ pub(super) fn deliver(
     Ok(())
 }
 
-fn machine() -> Option<String> {
-    let machine = detect::machine(&machines::host());
-    let model = machine.cpu.model?;
+fn words(machine: &Machine) -> Option<String> {
+    let model = machine.cpu.model.clone()?;
     let threads = machine.cpu.threads_online.or(machine.cpu.threads);
     Some(threads.map_or(model.clone(), |threads| format!("{model}, {threads} threads")))
 }
@@ -255,8 +256,7 @@ pub(super) fn join(pid: u32, arguments: &Arguments, printer: Printer) -> Result<
         }
     };
     let series = finish(watch, cards);
-    let mut profile = activity::judge(command, Begin::Joined { pid }, outcome, &series);
-    count(&mut profile, counters);
-    deliver(profile, captured_at, arguments, printer)?;
+    let profile = activity::judge(command, Begin::Joined { pid }, outcome, &series);
+    deliver(profile, counters, captured_at, arguments, printer)?;
     Ok(exit)
 }
