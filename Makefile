@@ -16,7 +16,7 @@ HEADERS    := $(TARGET_DIR)/vulkan-headers
 # The Vulkan device of the full tests: Mesa's software device, where no other is named.
 VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
 
-.PHONY: help setup links build vulkan cuda demo test test-full bench parity install uninstall
+.PHONY: help setup links build vulkan cuda demo test test-full bench parity reports install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-full  what takes long or needs a device: Vulkan beside the CPU"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
 	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
+	@echo "make reports    judge and render the example runs under reports/ anew"
 	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make uninstall  remove what install placed there"
 	@echo "make setup      only install what the build needs from this system's packages"
@@ -83,12 +84,18 @@ test-full: vulkan
 	    --features vulkan --test devices -- --include-ignored --nocapture vulkan
 
 bench: setup links
-	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect
+	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect --bench report
 
 # Wants python3 with pip and venv, for the sources of llama-bench.
 parity: build
 	eval "$$(sh benches/parity/build.sh $(TARGET_DIR)/parity)" && \
 	$(CARGO) bench --profile release --locked --bench parity
+
+# The runs that are kept as examples, judged and rendered by this version.
+reports: build
+	@for run in reports/*/; do \
+	    if [ -e "$$run/trials.jsonl" ]; then $(AUTOTUNE) report "$$run" --in-place || exit 1; fi; \
+	done
 
 install: build
 	CARGO="$(CARGO)" sh scripts/install.sh "$(AUTOTUNE)" "$(DESTDIR)$(PREFIX)"

@@ -128,21 +128,32 @@ fn simulated_run(folder: &Path) -> PathBuf {
 fn a_run_directory_that_is_damaged_or_too_new() {
     let folder = tempfile::tempdir().unwrap();
     let out = simulated_run(folder.path());
+    // A report shows what is sound and says what is not; a sweep goes on from sound runs only.
     let report = || run(autotune(folder.path()).arg("report").arg(&out));
-    assert_eq!(report().code, Some(0), "{}", report().stderr);
+    let resume = || run(autotune(folder.path()).arg("sweep").arg("--resume").arg(&out));
+    let noted = |words: &str| {
+        let printed = report();
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+        assert!(printed.stderr.contains(words), "`{words}` is not in: {}", printed.stderr);
+    };
+    noted("");
 
     let journal = out.join("trials.jsonl");
     let whole = std::fs::read_to_string(&journal).unwrap();
     let mut lines: Vec<&str> = whole.lines().collect();
     lines[1] = "{\"schema\": \"nonsense";
     std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
-    assert_refused(&report(), 2, "line 2");
+    assert_refused(&resume(), 2, "line 2");
+    noted("line 2 of trials.jsonl");
     std::fs::write(&journal, &whole).unwrap();
 
     let plan = out.join("plan.json");
     let document = std::fs::read_to_string(&plan).unwrap();
     std::fs::write(&plan, document.replace("autotune.plan/1", "autotune.plan/99")).unwrap();
-    assert_refused(&report(), 2, "autotune.plan/99");
+    assert_refused(&resume(), 2, "autotune.plan/99");
+    noted("autotune.plan/99");
+    std::fs::write(&plan, "{}").unwrap();
+    assert_refused(&report(), 2, "plan.json");
 }
 
 #[cfg(unix)]

@@ -3,7 +3,7 @@
 use autotune_engine::api::Setting;
 
 use super::pace::{Paced, Part};
-use crate::model::{Candidate, Outcome, Plan, Purpose, Source};
+use crate::model::{Candidate, CardUse, Outcome, Plan, Purpose, Source};
 use crate::stats::{Estimate, median, median_estimate, quantile};
 
 /// The speeds of a setting over its measured trials: those of the confirmation where it was part
@@ -39,12 +39,34 @@ pub(super) fn candidate(plan: &Plan, paced: &[Paced<'_>], setting: &Setting) -> 
                 Outcome::NotRun(_) | Outcome::Failed(_) => None,
             })
             .max(),
+        gpu_utilization: busiest_card(&trials),
+        peak_card_bytes: cards(&trials)
+            .filter_map(|cards| {
+                let used = cards.iter().filter_map(|card| card.used_peak_bytes);
+                (cards.iter().any(|card| card.used_peak_bytes.is_some())).then(|| used.sum())
+            })
+            .max(),
         buffers: match trials.last().map(|one| &one.trial.outcome) {
             Some(Outcome::Measured(measured)) => measured.memory.buffers.clone(),
             _ => Vec::new(),
         },
         evidence: trials.iter().map(|one| one.trial.id).collect(),
     }
+}
+
+fn cards<'a>(trials: &'a [Paced<'a>]) -> impl Iterator<Item = &'a [CardUse]> {
+    trials.iter().filter_map(|one| match &one.trial.outcome {
+        Outcome::Measured(measured) if !measured.cards.is_empty() => Some(&*measured.cards),
+        _ => None,
+    })
+}
+
+/// How much the card computed that computed most, the mean over trials.
+fn busiest_card(trials: &[Paced<'_>]) -> Option<f64> {
+    let busiest =
+        |cards: &[CardUse]| cards.iter().filter_map(|card| card.utilization).max_by(f64::total_cmp);
+    let shares: Vec<f64> = cards(trials).filter_map(busiest).collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
 
 /// Tokens per second over trials: the median of the logarithm of time, turned round.

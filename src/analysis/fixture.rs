@@ -183,6 +183,7 @@ fn plan(simulator: &mut Simulator) -> Plan {
         prior: None,
         seed: 1,
         goals: Vec::new(),
+        context_memory: Vec::new(),
     }
 }
 

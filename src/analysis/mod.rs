@@ -6,15 +6,19 @@
 
 mod candidate;
 mod claims;
+mod compare;
 mod curves;
 mod doubts;
 mod effects;
 mod failures;
+mod landscape;
 mod pace;
 mod verdict;
 
-use crate::model::{Findings, Outcome, Plan, Source, Trial};
+use crate::model::{Findings, Outcome, Plan, Source, Trial, TriedSetting};
 use pace::paced;
+
+pub use compare::{Side, comparison};
 
 /// What the trials show; `stopped_because` is one sentence.
 #[must_use]
@@ -25,6 +29,7 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
     let tied_with = verdict::tied_with(plan, trials, &paced, &best);
     let candidate = |setting| candidate::candidate(plan, &paced, setting);
     let winner = candidate(&best);
+    let tried = landscape::tried(plan, &paced);
     let measured = |trial: &&Trial| matches!(trial.outcome, Outcome::Measured(_));
     let failed = |trial: &&Trial| matches!(trial.outcome, Outcome::Failed(_));
     let here = |trial: &&Trial| trial.source == Source::Measured;
@@ -44,6 +49,9 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
         tied_with,
         curves: curves::curves(plan, trials, &paced, &best),
         effects: effects::effects(plan, &paced, &best),
+        frontier: landscape::frontier(&tried),
+        surface: landscape::surface(plan, &tried),
+        tried,
         failures: failures::failures(trials),
         trials_measured: number(trials.iter().filter(here).filter(measured)),
         trials_failed: number(trials.iter().filter(here).filter(failed)),
@@ -55,6 +63,12 @@ pub fn findings(plan: &Plan, trials: &[Trial], stopped_because: &str) -> Finding
         caveats: doubts::caveats(plan, trials, &paced, &verdict),
         verdict,
     }
+}
+
+/// The fastest setting of the trials so far: a look at it, not a finding.
+#[must_use]
+pub fn leader(plan: &Plan, trials: &[Trial]) -> Option<TriedSetting> {
+    landscape::tried(plan, &paced(plan, trials)).into_iter().next()
 }
 
 /// Median distance between foreseen and measured memory.

@@ -1,73 +1,93 @@
-//! What is seen of a running sweep: a bar on a terminal, lines in a log, nothing with `--quiet`.
+//! What is seen of a running sweep: a few lines in place on a terminal, plain lines in a log,
+//! nothing with `--quiet`; and the same as JSON lines in a file.
 
+mod events;
+mod live;
+
+use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::global::one_line;
-use super::{Printer, Verbosity};
+use super::{Printer, Stop, Verbosity};
+use crate::analysis;
 use crate::knob;
-use crate::model::{Outcome, Plan, Purpose, Source, Trial};
-use crate::search::{self, Ask};
+use crate::model::{Outcome, Plan, Purpose, Source, Trial, TriedSetting};
+use crate::search::Ask;
 use crate::sweep::{Event, Progress};
+use events::Events;
+use live::Live;
 
 /// The display of one sweep.
 pub(super) struct Display<'a> {
     printer: Printer,
     plan: &'a Plan,
-    bar: Option<ProgressBar>,
+    trials: Vec<Trial>,
+    live: Option<Live>,
+    events: Option<Events>,
     phase: Option<Purpose>,
 }
 
 impl<'a> Display<'a> {
-    /// A display that begins at these trials.
-    pub(super) fn new(printer: Printer, plan: &'a Plan, trials: &[Trial]) -> Self {
-        let bar = printer.live().then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {prefix} {wide_msg}")
-                .expect("the template is a constant");
-            let expected = u64::from(search::expected_visits(plan));
-            let bar = ProgressBar::new(expected.max(trials.len() as u64)).with_style(style);
-            bar.set_position(trials.len() as u64);
-            bar
-        });
-        Self { printer, plan, bar, phase: None }
+    /// A display that begins at these trials; `events`: where the same goes as JSON lines.
+    pub(super) fn new(
+        printer: Printer,
+        plan: &'a Plan,
+        trials: &[Trial],
+        events: Option<&Path>,
+    ) -> Result<Self, Stop> {
+        let events = events.map(Events::create).transpose()?;
+        let live = printer.live().then(|| Live::new(plan, trials.len()));
+        Ok(Self { printer, plan, trials: trials.to_vec(), live, events, phase: None })
     }
 
     /// Shows one event.
     pub(super) fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Asked { ask, .. } => self.asked(ask),
+            Event::Asked { ask, id } => self.asked(ask, *id),
             Event::Finished { trial, progress } => self.finished(trial, progress),
             Event::NotCached { error } => self.line(&one_line(&error.to_string())),
         }
     }
 
-    /// Takes the bar away.
-    pub(super) fn close(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
+    /// Takes the lines away; `reason`: why the sweep ended.
+    pub(super) fn close(mut self, reason: &str) {
+        if let Some(events) = &mut self.events {
+            let warning = events.ended(reason, self.trials.len());
+            self.warn(warning);
+        }
+        if let Some(live) = self.live {
+            live.close();
         }
     }
 
-    fn asked(&mut self, ask: &Ask) {
-        if self.phase.replace(ask.purpose) != Some(ask.purpose) {
+    fn asked(&mut self, ask: &Ask, id: u32) {
+        let begins = self.phase.replace(ask.purpose) != Some(ask.purpose);
+        if begins {
             self.line(heading(ask.purpose));
         }
-        if let Some(bar) = &self.bar {
-            bar.set_message(setting_words(self.plan, &ask.setting));
+        let words = setting_words(self.plan, &ask.setting);
+        if let Some(live) = &self.live {
+            live.now(&words);
+        }
+        if let Some(events) = &mut self.events {
+            let phase = begins.then(|| events.phase(ask.purpose)).flatten();
+            let asked = events.asked(ask, id, &words);
+            self.warn(phase.or(asked));
         }
     }
 
-    fn finished(&self, trial: &Trial, progress: &Progress) {
+    fn finished(&mut self, trial: &Trial, progress: &Progress) {
+        self.trials.push(trial.clone());
         let mut words = setting_words(self.plan, &trial.asked);
         if trial.work.depth != self.plan.protocol.slice.depth {
             words = format!("{words}, after {} tokens", trial.work.depth);
         }
         let result = result_words(trial);
-        if let Some(bar) = &self.bar {
-            bar.set_length(u64::from(progress.expected_trials));
-            bar.set_position(u64::from(progress.trials));
-            bar.set_prefix(format!("~{} left", clock(progress.remaining)));
+        let best = analysis::leader(self.plan, &self.trials);
+        if let Some(live) = &self.live {
+            live.finished(progress, &format!("{words}: {result}"));
+            live.best(&best_words(self.plan, best.as_ref()));
+            live.machine(&machine_words(&self.trials));
             if matches!(trial.outcome, Outcome::Failed(_)) {
                 self.line(&format!("{words}: {result}"));
             }
@@ -79,16 +99,55 @@ impl<'a> Display<'a> {
                 clock(progress.remaining)
             ));
         }
+        if let Some(events) = &mut self.events {
+            let warning = events.finished(trial, progress, &words, best.as_ref());
+            self.warn(warning);
+        }
         if self.printer.verbosity >= Verbosity::Verbose {
             trial.caveats.iter().for_each(|caveat| self.line(&format!("  {}", one_line(caveat))));
         }
     }
 
+    fn warn(&self, warning: Option<String>) {
+        if let Some(warning) = warning {
+            self.line(&warning);
+        }
+    }
+
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.printer.say(text)),
+        match &self.live {
+            Some(live) => live.above(|| self.printer.say(text)),
             None => self.printer.say(text),
         }
+    }
+}
+
+/// The fastest so far against the default, with how much that is worth.
+fn best_words(plan: &Plan, best: Option<&TriedSetting>) -> String {
+    let Some(best) = best else { return "the default, nothing else has run".to_owned() };
+    if best.setting == plan.baseline {
+        return "the default".to_owned();
+    }
+    let percent = 100.0 * (best.speed.value - 1.0);
+    let looks = match best.speed.n {
+        1 => "one look".to_owned(),
+        looks => format!("{looks} looks"),
+    };
+    format!("{percent:+.0} % ({looks}): {}", setting_words(plan, &best.setting))
+}
+
+/// Whether the machine was left alone, by the doubts of the trials.
+fn machine_words(trials: &[Trial]) -> String {
+    let disturbed = |trial: &Trial| trial.is_disturbed();
+    let all = trials.iter().filter(|trial| disturbed(trial)).count();
+    let last = trials.last().filter(|trial| disturbed(trial));
+    let doubt = last.and_then(|trial| {
+        trial.caveats.iter().find(|doubt| Trial::is_of_the_machine(doubt)).map(|it| one_line(it))
+    });
+    match (doubt, all) {
+        (Some(doubt), _) => doubt,
+        (None, 0) => "quiet".to_owned(),
+        (None, all) => format!("quiet now; {all} of {} trials were disturbed", trials.len()),
     }
 }
 

@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::global::bounded_text;
-use super::{Exit, Printer, Stop};
-use crate::model::{Findings, Machine, Plan, Trial};
-use crate::render::{self, Format};
-use crate::store::{self, StoredRun, trials_csv};
+use serde_json::Value;
 
-/// Render a run directory as Markdown, HTML, JSON or CSV
+use super::global::{bounded_text, one_line};
+use super::{Exit, Printer, Stop};
+use crate::analysis;
+use crate::model::{Findings, Machine, Plan, Trial};
+use crate::render::view::ReportView;
+use crate::render::{self, Format, Templates};
+use crate::store::{self, RunDirectory, SalvagedRun, StoredRun, trials_csv};
+
+/// Render a run directory as Markdown, HTML, JSON or CSV; or two of them side by side
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,20 +24,37 @@ Examples:
   autotune report RUN --format html -o report.html     one self-contained page
   autotune report RUN --format json | jq .verdict      the findings document
   autotune report RUN --format csv -o trials.csv       every trial, flat
-  autotune report RUN --template mine.html -o out.html one's own template")]
+  autotune report BEFORE AFTER -o both.html            two runs side by side
+  autotune report --schema                             what the JSON holds
+  autotune report --eject mine                         the templates, to change
+  autotune report RUN --template mine -o report.html   one's own templates
+
+The page of a sweep is in its run directory already: report.html.")]
 pub struct Arguments {
     /// The run directory that `sweep` wrote
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
-    /// What to write; a template that ends in .html means html
+    #[arg(value_name = "RUN", required_unless_present_any = ["eject", "schema"])]
+    run: Option<PathBuf>,
+    /// Another one, to compare with: B of the report, where RUN is A
+    #[arg(value_name = "OTHER")]
+    other: Option<PathBuf>,
+    /// What to write; a file or template that ends in .html means html
     #[arg(long, value_enum)]
     format: Option<Kind>,
     /// Where to write it; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// A minijinja template in place of the built-in one
-    #[arg(long, value_name = "FILE")]
+    /// A minijinja template in place of the built-in one, or a folder of them (see --eject)
+    #[arg(long, value_name = "FILE|DIR")]
     template: Option<PathBuf>,
+    /// Judge and render a run anew in its own directory: findings, tables, pages and plots
+    #[arg(long, conflicts_with_all = ["other", "format", "output", "template", "eject"])]
+    in_place: bool,
+    /// Write the built-in templates into a folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["run", "format", "output", "template"])]
+    eject: Option<PathBuf>,
+    /// Print the JSON Schema of the findings document
+    #[arg(long, conflicts_with_all = ["run", "format", "template", "eject"])]
+    schema: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,7 +63,7 @@ enum Kind {
     Md,
     /// One self-contained page
     Html,
-    /// The findings document
+    /// The findings document, or the comparison of two runs
     Json,
     /// Every trial, flat
     Csv,
@@ -51,54 +72,186 @@ enum Kind {
 /// The largest template that is read.
 const TEMPLATE_LIMIT_BYTES: u64 = 4 << 20;
 
-/// Renders the run.
+/// Renders the run, or two.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let kind = kind(arguments)?;
-    let mut stored = read(&arguments.run)?;
-    if let Some(torn) = &stored.torn {
-        printer.say(format!(
-            "note: line {} of trials.jsonl was never finished; it is left out",
-            torn.line
-        ));
+    if let Some(folder) = &arguments.eject {
+        return eject(folder, printer);
     }
-    let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
-    let run = shown(&stored, &findings);
+    if arguments.schema {
+        return write(&arguments.output, &json(&Findings::json_schema()), printer);
+    }
+    let kind = kind(arguments)?;
+    let run = arguments.run.as_deref().unwrap_or(Path::new("."));
+    if arguments.in_place {
+        return in_place(run, printer);
+    }
+    let first = Judged::read(run, printer)?;
     let now = Timestamp::now();
-    let text = match (kind, &arguments.template) {
-        (Kind::Json, _) => {
-            let json = serde_json::to_string_pretty(&findings).expect("findings are plain data");
-            json + "\n"
+    let text = match &arguments.other {
+        None => {
+            let shown = first.shown();
+            match kind {
+                Kind::Json => json(&first.findings),
+                Kind::Csv => trials_csv(shown.trials),
+                Kind::Md => page(arguments, Format::Markdown, &render::view(&shown, now))?,
+                Kind::Html => page(arguments, Format::Html, &render::view(&shown, now))?,
+            }
         }
-        (Kind::Csv, _) => trials_csv(run.trials),
-        (Kind::Md | Kind::Html, Some(template)) => {
-            let source = source(template)?;
-            let format = if kind == Kind::Html { Format::Html } else { Format::Markdown };
-            let view = render::view(&run, now);
-            let name = template.display().to_string();
-            render::with_template(&name, &source, format, &view)
-                .map_err(|error| Stop::from_error(Exit::Usage, &error))?
-        }
-        (Kind::Md | Kind::Html, None) => {
-            let report = render::report(&run, now)
-                .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-            if kind == Kind::Html { report.html } else { report.markdown }
+        Some(other) => {
+            let second = Judged::read(other, printer)?;
+            let found = analysis::comparison(first.side(run)?, second.side(other)?);
+            let view = || render::compare::comparison(&first.shown(), &second.shown(), &found, now);
+            match kind {
+                Kind::Json => json(&found),
+                Kind::Csv => {
+                    return Err(Stop::usage("two runs have no common table of trials")
+                        .hint("--format csv takes one run"));
+                }
+                Kind::Md => page(arguments, Format::Markdown, &view())?,
+                Kind::Html => page(arguments, Format::Html, &view())?,
+            }
         }
     };
     write(&arguments.output, &text, printer)
+}
+
+/// Judges and renders a run by this version's rules, in its own directory.
+fn in_place(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
+    let stop = |error: store::StoreError| Stop::from_store(&error);
+    // Held open, so that no sweep writes it meanwhile.
+    let (run, mut stored) = RunDirectory::open(folder).map_err(stop)?;
+    let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
+    run.write_findings(&findings).map_err(stop)?;
+    run.write_table(&stored.trials).map_err(stop)?;
+    write_pages(folder, &whole(&stored, &findings))?;
+    printer.say(format!("rendered {} anew", folder.display()));
+    Ok(Exit::Done)
+}
+
+/// A run that was read whole.
+fn whole<'a>(stored: &'a StoredRun, findings: &'a Findings) -> render::Run<'a, Machine> {
+    render::Run {
+        machine: &stored.machine,
+        plan: &stored.plan,
+        trials: &stored.trials,
+        findings,
+        profile: stored.profile.as_ref(),
+        unsound: &[],
+    }
+}
+
+/// A run as far as it can be read, judged by this version's rules.
+struct Judged {
+    salvaged: SalvagedRun,
+    findings: Findings,
+    /// The machine document, or an empty one.
+    machine: Value,
+}
+
+impl Judged {
+    fn read(folder: &Path, printer: Printer) -> Result<Self, Stop> {
+        let read = SalvagedRun::read(folder);
+        let mut salvaged = read.map_err(|error| Stop::from_store(&error))?;
+        for sentence in &salvaged.unsound {
+            printer.say(format!("note: {}", one_line(sentence)));
+        }
+        let findings = judged(&salvaged.plan, &salvaged.trials, salvaged.findings.take());
+        let machine = salvaged.machine.as_ref().map(serde_json::to_value);
+        let machine = machine.transpose().expect("a machine document is plain data");
+        Ok(Self { salvaged, findings, machine: machine.unwrap_or_default() })
+    }
+
+    fn shown(&self) -> render::Run<'_, Value> {
+        render::Run {
+            machine: &self.machine,
+            plan: &self.salvaged.plan,
+            trials: &self.salvaged.trials,
+            findings: &self.findings,
+            profile: self.salvaged.profile.as_ref(),
+            unsound: &self.salvaged.unsound,
+        }
+    }
+
+    fn side(&self, folder: &Path) -> Result<analysis::Side<'_>, Stop> {
+        let machine = self.salvaged.machine.as_ref().ok_or_else(|| {
+            Stop::usage(format!("{} has no machine that can be read", folder.display()))
+                .hint("`autotune report` of each run alone shows the rest")
+        })?;
+        Ok(analysis::Side { machine, plan: &self.salvaged.plan, findings: &self.findings })
+    }
+}
+
+fn json(document: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(document).expect("documents are plain data") + "\n"
+}
+
+fn page(arguments: &Arguments, format: Format, view: &ReportView) -> Result<String, Stop> {
+    templates(arguments.template.as_deref(), format)?
+        .render(format, view)
+        .map_err(|error| Stop::from_error(Exit::Usage, &error))
+}
+
+/// The built-in templates, with the user's in their places.
+fn templates(own: Option<&Path>, format: Format) -> Result<Templates, Stop> {
+    let mut templates = Templates::built_in();
+    let Some(own) = own else { return Ok(templates) };
+    if !own.is_dir() {
+        return Ok(templates.with(format, own.display().to_string(), source(own)?));
+    }
+    let mut found = false;
+    for (name, _) in Templates::FILES {
+        let path = own.join(name);
+        if !path.exists() {
+            continue;
+        }
+        let (shown, text) = (path.display().to_string(), source(&path)?);
+        found = true;
+        templates = match name {
+            "report.md" => templates.with(Format::Markdown, shown, text),
+            "report.html" => templates.with(Format::Html, shown, text),
+            _ => templates.with_script(text),
+        };
+    }
+    if found {
+        return Ok(templates);
+    }
+    let names: Vec<_> = Templates::FILES.map(|(name, _)| name).to_vec();
+    Err(Stop::usage(format!("no template in {}: none of {}", own.display(), names.join(", ")))
+        .hint("`autotune report --eject` writes the built-in ones"))
+}
+
+/// Writes the built-in templates where nothing is in their way.
+fn eject(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
+    let failed = |error: &std::io::Error| Stop {
+        exit: Exit::Failure,
+        message: format!("cannot write {}: {error}", folder.display()),
+        hint: None,
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    if let Some((name, _)) = Templates::FILES.iter().find(|(name, _)| folder.join(name).exists()) {
+        return Err(Stop::usage(format!("{} is there already", folder.join(name).display()))
+            .hint("name another folder"));
+    }
+    for (name, text) in Templates::FILES {
+        store::write_file(folder, name, text).map_err(|error| Stop::from_store(&error))?;
+        printer.say(format!("wrote {}", folder.join(name).display()));
+    }
+    printer.say("what they see is described in docs/FORMATS.md");
+    Ok(Exit::Done)
 }
 
 /// Renders report.md, report.html and the plots of a run directory anew.
 pub(super) fn refresh(folder: &Path) -> Result<(), Stop> {
     let mut stored = read(folder)?;
     let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
-    write_pages(folder, &shown(&stored, &findings))
+    write_pages(folder, &whole(&stored, &findings))
 }
 
 /// Renders report.md, report.html and plots/*.svg into a run directory.
 pub(super) fn write_pages(folder: &Path, run: &render::Run<'_, Machine>) -> Result<(), Stop> {
     let report = render::report(run, Timestamp::now())
         .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    let plots = report.plots.iter().map(|(name, svg)| (format!("plots/{name}.svg"), svg));
+    let plots = report.plots.iter().map(|(name, text)| (format!("plots/{name}"), text));
     let pages = [("report.md", &report.markdown), ("report.html", &report.html)];
     for (name, text) in pages.map(|(name, text)| (name.to_owned(), text)).into_iter().chain(plots) {
         store::write_file(folder, &name, text).map_err(|error| Stop::from_store(&error))?;
@@ -109,16 +262,6 @@ pub(super) fn write_pages(folder: &Path, run: &render::Run<'_, Machine>) -> Resu
 /// A run directory as it is.
 pub(super) fn read(folder: &Path) -> Result<StoredRun, Stop> {
     StoredRun::read(folder).map_err(|error| Stop::from_store(&error))
-}
-
-fn shown<'a>(stored: &'a StoredRun, findings: &'a Findings) -> render::Run<'a, Machine> {
-    render::Run {
-        machine: &stored.machine,
-        plan: &stored.plan,
-        trials: &stored.trials,
-        findings,
-        profile: stored.profile.as_ref(),
-    }
 }
 
 /// What the trials show by this version's rules. The journal is the truth: what an earlier version

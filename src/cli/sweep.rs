@@ -134,6 +134,9 @@ pub struct Arguments {
     /// Run even a model that does not fit into memory
     #[arg(long)]
     force: bool,
+    /// Write what happens as JSON lines into a file, as it happens
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// Format of the result on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -454,6 +457,15 @@ fn planned(
     let tight = forecast.is_some_and(|forecast| plan::tight(&forecast, available));
     plan::rule_out(&mut plan, tight, &mut |setting| too_large(place.engine.as_mut(), setting));
     plan.baseline_notes.extend(environment_notes(std::env::vars_os()));
+    plan.context_memory = plan::contexts(&card, &plan.baseline)
+        .into_iter()
+        .filter_map(|context| {
+            let mut setting = plan.baseline.clone();
+            setting.context.context = context;
+            let forecast = place.engine.forecast(&card.path, &setting).ok()?;
+            Some(plan::context_memory(context, &forecast))
+        })
+        .collect();
     Ok(plan)
 }
 
@@ -501,7 +513,7 @@ fn sweep(
     for note in &plan.baseline_notes {
         printer.say(format!("note: {note}"));
     }
-    let mut display = Display::new(printer, plan, &trials);
+    let mut display = Display::new(printer, plan, &trials, arguments.events.as_deref())?;
     let warned = Cell::new(false);
     let room = place.room.clone();
     let ending = Sweep {
@@ -520,7 +532,10 @@ fn sweep(
         }
         event => display.show(event),
     });
-    display.close();
+    display.close(&match &ending {
+        Ok(ending) => ending.reason.map_or("interrupted", Reason::sentence).to_owned(),
+        Err(error) => error.to_string(),
+    });
     let ending = ending.map_err(|error| {
         Stop::from_error(Exit::Failure, &error)
             .hint(format!("finished trials are safe: --resume {}", folder.display()))
@@ -585,7 +600,7 @@ fn write_reports(
     // A sweep that goes on may have been profiled before.
     let profile = store::read_profile(&run.path().join(store::PROFILE)).ok();
     let profile = profile.as_ref();
-    let shown = render::Run { machine, plan, trials, findings, profile };
+    let shown = render::Run { machine, plan, trials, findings, profile, unsound: &[] };
     report::write_pages(run.path(), &shown)
 }
 

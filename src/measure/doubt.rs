@@ -53,7 +53,8 @@ pub fn of_readings(setting: &Setting, before: Reading, after: Reading) -> Vec<St
 pub(super) fn of_cards(cards: &[CardUse]) -> Vec<String> {
     let held = cards.iter().filter(|card| !card.throttle_reasons.is_empty());
     held.map(|card| {
-        format!("clocks of {} were held down: {}", card.title(), card.throttle_reasons.join(", "))
+        let (card, reasons) = (card.title(), card.throttle_reasons.join(", "));
+        format!("{} {card} were held down: {reasons}", Trial::CLOCKS_HELD)
     })
     .collect()
 }

@@ -1,13 +1,15 @@
 //! `findings.json`: what the trials show. Every number cites the trials it comes from.
 
 use autotune_engine::api::{BufferUse, Bytes, Setting};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::Level;
 use crate::stats::{Change, Estimate};
 
 /// What a sweep found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Findings {
     /// [`Findings::SCHEMA`].
     pub schema: String,
@@ -25,6 +27,16 @@ pub struct Findings {
     pub curves: Vec<Curve>,
     /// The way from baseline to best, one knob at a time, largest step first.
     pub effects: Vec<Effect>,
+    /// Every setting that ran, fastest first: what a search saw, looks included, so that the best of
+    /// them looks better than it is. Nothing is quoted from here.
+    #[serde(default)]
+    pub tried: Vec<TriedSetting>,
+    /// Those of `tried` that no other one beats in both speed and memory.
+    #[serde(default)]
+    pub frontier: Vec<TriedSetting>,
+    /// Speed over the levels of the two knobs that move it most; `None` where fewer were turned.
+    #[serde(default)]
+    pub surface: Option<Surface>,
     /// Settings that did not run.
     pub failures: Vec<FailedSetting>,
     /// Trials by outcome: measured, failed, taken from the cache.
@@ -70,10 +82,17 @@ impl Findings {
 
     /// Version of the document.
     pub const SCHEMA: &'static str = "autotune.findings/1";
+
+    /// The JSON Schema (2020-12) of the document as this version writes it.
+    #[must_use]
+    pub fn json_schema() -> serde_json::Value {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        settings.into_generator().into_root_schema_for::<Self>().to_value()
+    }
 }
 
 /// One setting with its absolute speeds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     /// The setting asked for.
     pub setting: Setting,
@@ -94,6 +113,13 @@ pub struct Candidate {
     pub itl_p99_s: Option<f64>,
     /// Largest resident set seen.
     pub peak_resident_bytes: Option<Bytes>,
+    /// Share of the time that the busiest card computed (0 to 1), the mean over trials; `None`
+    /// without a card or a driver that tells.
+    #[serde(default)]
+    pub gpu_utilization: Option<f64>,
+    /// The most memory of cards that was in use, all cards together; `None` without one.
+    #[serde(default)]
+    pub peak_card_bytes: Option<Bytes>,
     /// Memory by buffer, at the last trial.
     pub buffers: Vec<BufferUse>,
     /// Trials behind these numbers.
@@ -101,7 +127,7 @@ pub struct Candidate {
 }
 
 /// What may be said about the best setting against the baseline.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Verdict {
     /// Run, confirmed, and faster (or proven not to be worth a change).
@@ -125,7 +151,9 @@ pub enum Verdict {
 }
 
 /// A part of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Processing the prompt.
@@ -135,7 +163,7 @@ pub enum Phase {
 }
 
 /// Speed over the levels of one knob.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Curve {
     /// Name of the knob.
     pub knob: String,
@@ -146,7 +174,7 @@ pub struct Curve {
 }
 
 /// Speed at one level.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CurvePoint {
     /// The level.
     pub level: Level,
@@ -160,8 +188,60 @@ pub struct CurvePoint {
     pub evidence: Vec<u32>,
 }
 
+/// A setting as a search saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TriedSetting {
+    /// The setting asked for.
+    pub setting: Setting,
+    /// Speed of what the workload wants little of over that of the default nearest in time (1.2 =
+    /// 20 % faster).
+    pub speed: Estimate,
+    /// Memory of the process and of the devices that it used, at the end of its last visit.
+    pub memory_bytes: Option<Bytes>,
+    /// Trials behind it.
+    pub evidence: Vec<u32>,
+}
+
+/// Speed over the levels of two knobs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Surface {
+    /// The knob that explains most of what the search saw, and its levels.
+    pub first: SurfaceAxis,
+    /// The one that explains most of the rest.
+    pub second: SurfaceAxis,
+    /// Pairs of levels that ran.
+    pub cells: Vec<SurfaceCell>,
+}
+
+/// One side of a surface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SurfaceAxis {
+    /// Name of the knob.
+    pub knob: String,
+    /// Its levels, in order.
+    pub levels: Vec<Level>,
+    /// Share of the variance of logarithmic speed between its levels (0 to 1): the correlation
+    /// ratio of Pearson. Knobs that were turned together share it.
+    pub explains: f64,
+}
+
+/// One pair of levels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SurfaceCell {
+    /// Level of the first knob.
+    pub first: Level,
+    /// Level of the second knob.
+    pub second: Level,
+    /// The highest speed over the default's that was seen with the two, whatever the others were.
+    pub speed: f64,
+    /// Settings that had the two.
+    pub settings: u32,
+    /// Trials behind the fastest of them.
+    pub evidence: Vec<u32>,
+}
+
 /// One step of the optimization log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {
     /// Name of the knob.
     pub knob: String,
@@ -183,7 +263,7 @@ pub struct Effect {
 }
 
 /// Claims about the recommended setting, each only where it was earned.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Claims {
     /// By statistics, among the last few settings of the search.
     pub among_finalists: Option<AmongFinalists>,
@@ -194,7 +274,7 @@ pub struct Claims {
 }
 
 /// None of the finalists is much faster than the one that leads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AmongFinalists {
     /// The one that leads.
     pub setting: Setting,
@@ -211,7 +291,7 @@ pub struct AmongFinalists {
 }
 
 /// How near generation is to the bandwidth of the memory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CeilingClaim {
     /// Tokens per second at the upper end of the measured bandwidth.
     pub roof_tok_per_s: f64,
@@ -222,7 +302,7 @@ pub struct CeilingClaim {
 }
 
 /// What settings by chance say about the space.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditClaim {
     /// Settings compared with the best.
     pub looked: u32,
@@ -239,7 +319,7 @@ pub struct AuditClaim {
 }
 
 /// What a machine resolves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fitness {
     /// Relative standard deviation of one paired comparison of the baseline with itself.
     pub spread: f64,
@@ -254,7 +334,9 @@ pub struct Fitness {
 }
 
 /// How quiet a machine is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Grade {
     /// A pair scatters by at most 1 %.
     A,
@@ -295,7 +377,7 @@ impl Grade {
 }
 
 /// What became of the winner's speed over minutes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SoakFinding {
     /// How long it ran.
     pub seconds: f64,
@@ -306,7 +388,7 @@ pub struct SoakFinding {
 }
 
 /// A setting that did not run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedSetting {
     /// The setting.
     pub setting: Setting,

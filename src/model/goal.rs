@@ -7,6 +7,7 @@ use autotune_engine::api::{Bytes, TokenRate};
 use serde::{Deserialize, Serialize};
 
 use super::{Bounds, Candidate};
+use crate::stats::Estimate;
 
 /// A number of a setting that reports and workloads speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +41,17 @@ pub enum Goal {
     Memory(Bytes),
 }
 
+/// How a measured number stands to a goal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Reached, by the whole interval.
+    Met,
+    /// Not reached, by the whole interval.
+    Missed,
+    /// The interval holds the goal; whether its middle reaches it.
+    Open(bool),
+}
+
 impl Figure {
     /// Its word in files.
     #[must_use]
@@ -63,15 +75,51 @@ impl Goal {
         ttft.into_iter().chain(bounds.memory.map(Self::Memory)).collect()
     }
 
-    /// Whether a setting reaches it by its measured numbers; `None` where they are unknown.
+    /// The number that it speaks of.
     #[must_use]
-    pub fn reached_by(&self, candidate: &Candidate) -> Option<bool> {
-        let least = |limit: f64, it: Option<crate::stats::Estimate>| Some(it?.value >= limit);
+    pub fn figure(&self) -> Figure {
+        match self {
+            Self::Decode(_) => Figure::Decode,
+            Self::Prefill(_) => Figure::Prefill,
+            Self::Ttft(_) => Figure::Ttft,
+            Self::Memory(_) => Figure::Memory,
+        }
+    }
+
+    /// How a setting's measured numbers stand to it; `None` where they are unknown. A number
+    /// without an interval stands by itself.
+    #[must_use]
+    pub fn standing(&self, candidate: &Candidate) -> Option<Standing> {
+        let judged = |it: Option<Estimate>, reaches: &dyn Fn(f64) -> bool| {
+            let it = it?;
+            let [low, high] = [it.low, it.high].map(|end| reaches(end.unwrap_or(it.value)));
+            Some(match (low, high) {
+                (true, true) => Standing::Met,
+                (false, false) => Standing::Missed,
+                _ => Standing::Open(reaches(it.value)),
+            })
+        };
         match *self {
-            Self::Decode(rate) => least(rate, candidate.decode_tok_per_s),
-            Self::Prefill(rate) => least(rate, candidate.prefill_tok_per_s),
-            Self::Ttft(limit) => candidate.ttft_s.map(|it| it.value <= limit),
-            Self::Memory(limit) => candidate.peak_resident_bytes.map(|it| it <= limit),
+            Self::Decode(rate) => judged(candidate.decode_tok_per_s, &|it| it >= rate),
+            Self::Prefill(rate) => judged(candidate.prefill_tok_per_s, &|it| it >= rate),
+            Self::Ttft(limit) => judged(candidate.ttft_s, &|it| it <= limit),
+            Self::Memory(limit) => candidate.peak_resident_bytes.map(|it| match it <= limit {
+                true => Standing::Met,
+                false => Standing::Missed,
+            }),
+        }
+    }
+}
+
+impl Standing {
+    /// The words for it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "missed",
+            Self::Open(true) => "met, but not beyond its interval",
+            Self::Open(false) => "missed, but not beyond its interval",
         }
     }
 }
@@ -115,6 +163,10 @@ impl FromStr for Goal {
 
 #[cfg(test)]
 mod tests {
+    use autotune_engine::api::{
+        ContextSetting, LoadSetting, ProcessSetting, Setting, ThreadSetting,
+    };
+
     use super::*;
 
     #[test]
@@ -143,6 +195,58 @@ mod tests {
             let error = wrong.parse::<Goal>().unwrap_err();
             assert!(error.contains(wrong) && error.contains(word), "{error}");
         }
+    }
+
+    fn nothing_measured() -> Candidate {
+        Candidate {
+            setting: Setting {
+                process: ProcessSetting::default(),
+                load: LoadSetting::default(),
+                context: ContextSetting::default(),
+                threads: ThreadSetting::of(1),
+            },
+            effective: None,
+            prefill_tok_per_s: None,
+            decode_tok_per_s: None,
+            turn_s: None,
+            ttft_s: None,
+            itl_p50_s: None,
+            itl_p99_s: None,
+            peak_resident_bytes: None,
+            gpu_utilization: None,
+            peak_card_bytes: None,
+            buffers: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_goal_inside_the_interval_is_neither_met_nor_missed_beyond_doubt() {
+        let rate = |value, low, high| Candidate {
+            decode_tok_per_s: Some(Estimate {
+                value,
+                low: Some(low),
+                high: Some(high),
+                confidence: 0.95,
+                n: 8,
+            }),
+            ttft_s: Some(Estimate { value: 1.0, low: None, high: None, confidence: 0.95, n: 1 }),
+            peak_resident_bytes: Some(Bytes(7)),
+            ..nothing_measured()
+        };
+        let goal = Goal::Decode(30.0);
+        for (candidate, standing) in [
+            (rate(33.0, 31.0, 35.0), Standing::Met),
+            (rate(31.0, 29.0, 33.0), Standing::Open(true)),
+            (rate(29.0, 27.0, 31.0), Standing::Open(false)),
+            (rate(25.0, 24.0, 26.0), Standing::Missed),
+        ] {
+            assert_eq!(goal.standing(&candidate), Some(standing));
+        }
+        let candidate = rate(1.0, 1.0, 1.0);
+        assert_eq!(Goal::Ttft(1.5).standing(&candidate), Some(Standing::Met));
+        assert_eq!(Goal::Memory(Bytes(6)).standing(&candidate), Some(Standing::Missed));
+        assert_eq!(Goal::Prefill(1.0).standing(&candidate), None);
     }
 
     #[test]

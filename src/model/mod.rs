@@ -7,6 +7,7 @@ pub mod activity;
 mod card;
 mod cases;
 mod ceilings;
+mod comparison;
 mod condition;
 mod cpu_list;
 mod device_use;
@@ -24,15 +25,17 @@ mod workload;
 pub use card::{ModelCard, TypeShare};
 pub use cases::{Case, Cases, Spread};
 pub use ceilings::{CachePeak, Ceilings, GpuPeak, Interval, Latency, Peak};
+pub use comparison::{ComparedRun, Comparison, Difference, SettingDifference};
 pub use condition::{Condition, CounterUnit, PowerCap, PowerSource, Switches, ThrottleEvents};
 pub use cpu_list::{CpuList, ParseCpuListError};
 pub use device_use::{CardUse, DeviceMemory};
 pub use diagnosis::{CheckOutcome, Checked, Cost, Diagnosis, Evidence, Finding};
 pub use findings::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
-    FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Verdict,
+    FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Surface, SurfaceAxis, SurfaceCell,
+    TriedSetting, Verdict,
 };
-pub use goal::{Figure, Goal};
+pub use goal::{Figure, Goal, Standing};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,
     HugePages, KindName, Limits, Machine, Memory, MemoryModule, MigInstance, Node, NodeKind, Numa,
@@ -41,7 +44,8 @@ pub use machine::{
 };
 pub use map::{Advice, Cell, CellSource, DeviceRoom, LayerWeights, MoreContext, PlanMap, Room};
 pub use plan::{
-    Axis, Calibration, Level, Plan, Prior, PriorPoint, Protocol, Rejected, Scope, Strategy,
+    Axis, Calibration, ContextMemory, Level, Plan, Prior, PriorPoint, Protocol, Rejected, Scope,
+    Strategy,
 };
 pub use profile::{
     Bottleneck, Bound, ComponentShare, ComponentTable, CounterProfile, DetailShare, FunctionShare,

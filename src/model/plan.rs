@@ -1,6 +1,7 @@
 //! `plan.json`: what a sweep set out to do, complete enough to do it again.
 
-use autotune_engine::api::{Identity, Setting, VariantReport, Work};
+use autotune_engine::api::{Identity, Setting, Sum, VariantReport, Work};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Goal, ModelCard, Objective, Phase, Workload};
@@ -43,11 +44,31 @@ pub struct Plan {
     /// What was asked for in numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goals: Vec<Goal>,
+    /// Memory of the baseline at several contexts, foreseen by the engine without allocating;
+    /// empty where it foresees none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context_memory: Vec<ContextMemory>,
+}
+
+/// Memory at one context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextMemory {
+    /// Tokens of context.
+    pub context: u32,
+    /// Need of main memory.
+    pub memory: Sum,
+    /// Need of all devices together.
+    pub devices: Sum,
 }
 
 impl Plan {
     /// Version of the document.
     pub const SCHEMA: &'static str = "autotune.plan/1";
+
+    /// What was asked for in numbers: on the command line, and by the workload's limits.
+    pub fn wanted(&self) -> impl Iterator<Item = Goal> + '_ {
+        self.goals.iter().copied().chain(Goal::of(&self.workload.limits))
+    }
 
     /// The work of a visit to a setting. Where throughput is what counts, a setting's own number
     /// of sequences runs at once; else the workload's.
@@ -87,7 +108,9 @@ pub enum Scope {
 }
 
 /// One value of a knob, as JSON has it: a number or a word.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(untagged)]
 pub enum Level {
     /// A count.

@@ -47,6 +47,20 @@ impl Trial {
     pub const OTHERS_BUSY: &'static str = "other programs kept";
     /// How a doubt begins that the hypervisor is the cause of.
     pub const STOLEN: &'static str = "the hypervisor gave";
+    /// How a doubt begins that power, heat or the driver is the cause of.
+    pub const CLOCKS_HELD: &'static str = "clocks of";
+
+    /// Whether a doubt is about the machine: others ran, the hypervisor took time, clocks were held.
+    #[must_use]
+    pub fn is_of_the_machine(doubt: &str) -> bool {
+        [Self::OTHERS_BUSY, Self::STOLEN, Self::CLOCKS_HELD].iter().any(|it| doubt.starts_with(it))
+    }
+
+    /// Whether something else than the setting may have moved its speed.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.caveats.iter().any(|doubt| Self::is_of_the_machine(doubt))
+    }
 
     /// Seconds per prompt token of all sequences, over all repetitions; `None` where no prompt was timed.
     #[must_use]

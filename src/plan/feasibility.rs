@@ -11,8 +11,8 @@ use super::roofline::Roof;
 use super::thumb::all_layers;
 use crate::knob::apply;
 use crate::model::{
-    Cell, CellSource, DeviceRoom, LayerWeights, Level, Machine, ModelCard, Plan, Rejected, Room,
-    Scope,
+    Cell, CellSource, ContextMemory, DeviceRoom, LayerWeights, Level, Machine, ModelCard, Plan,
+    Rejected, Room, Scope,
 };
 
 /// Main memory that is left to the system and to others.
@@ -44,15 +44,8 @@ pub struct Point {
 /// The points of a map: the asked contexts, or ordinary ones up to what the model was trained for.
 #[must_use]
 pub fn points(card: &ModelCard, baseline: &Setting, asked: &[u32]) -> Vec<Point> {
-    let mut contexts: Vec<u32> = if asked.is_empty() {
-        let own = [baseline.context.context];
-        let most = card.trained_context.max(own[0]);
-        CONTEXTS.iter().chain(&own).copied().filter(|tokens| *tokens <= most).collect()
-    } else {
-        asked.to_vec()
-    };
-    contexts.sort_unstable();
-    contexts.dedup();
+    let contexts =
+        if asked.is_empty() { contexts(card, baseline) } else { distinct(asked.to_vec()) };
     let mut points = Vec::new();
     for context in contexts {
         for kv_type in KV_TYPES {
@@ -60,6 +53,28 @@ pub fn points(card: &ModelCard, baseline: &Setting, asked: &[u32]) -> Vec<Point>
         }
     }
     points
+}
+
+/// The baseline's context and ordinary ones, up to what the model was trained for.
+#[must_use]
+pub fn contexts(card: &ModelCard, baseline: &Setting) -> Vec<u32> {
+    let own = [baseline.context.context];
+    let most = card.trained_context.max(own[0]);
+    distinct(CONTEXTS.iter().chain(&own).copied().filter(|tokens| *tokens <= most).collect())
+}
+
+fn distinct(mut contexts: Vec<u32>) -> Vec<u32> {
+    contexts.sort_unstable();
+    contexts.dedup();
+    contexts
+}
+
+/// What the engine foresees of one context.
+#[must_use]
+pub fn context_memory(context: u32, forecast: &Forecast) -> ContextMemory {
+    let devices = forecast.devices().map(|name| forecast.device(name));
+    let devices = devices.fold(Sum::default(), |whole, need| whole.with(&need));
+    ContextMemory { context, memory: forecast.memory(), devices }
 }
 
 /// The baseline with these three, everything on the processor.
@@ -242,12 +257,7 @@ fn dealt(devices: &[DeviceRoom], place: f64) -> usize {
 /// is taken from main memory.
 fn shortage(room: &Room, memory: &Sum, devices: &[Sum]) -> Option<String> {
     let shared = room.devices.iter().zip(devices).filter(|(device, _)| device.shared);
-    let whole = shared.fold(*memory, |whole, (_, need)| Sum {
-        weights_bytes: whole.weights_bytes + need.weights_bytes,
-        kv_bytes: whole.kv_bytes + need.kv_bytes,
-        compute_bytes: whole.compute_bytes + need.compute_bytes,
-        rest_bytes: whole.rest_bytes + need.rest_bytes,
-    });
+    let whole = shared.fold(*memory, |whole, (_, need)| whole.with(need));
     let main = room.memory_bytes.map(|bytes| ("main memory", bytes, room.memory_reserve_bytes));
     let main = main.and_then(|(name, free, reserve)| too_much(name, free, reserve, &whole));
     main.or_else(|| shortage_of_devices(room, devices))

@@ -25,8 +25,8 @@ use crate::model::{Calibration, Level, ModelCard, Objective, Plan, Prior, Worklo
 pub use baseline::baseline;
 pub use devices::{is_remote, is_software, most_layers, shares_memory, taken};
 pub use feasibility::{
-    Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, devices_hold, does_not_fit, point,
-    points, room, room_beside, rule_out, tight, uncounted,
+    Ground as MapGround, KV_TYPES, MORE_CONTEXT, Point, cells, context_memory, contexts,
+    devices_hold, does_not_fit, point, points, room, room_beside, rule_out, tight, uncounted,
 };
 pub use layers::layers;
 pub use memory::{Need, need};
@@ -201,6 +201,7 @@ pub fn plan(wish: Wish<'_>) -> Plan {
         }),
         seed: wish.seed,
         goals: Vec::new(),
+        context_memory: Vec::new(),
     }
 }
 

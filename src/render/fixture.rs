@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use autotune_engine::api::{
     BufferUse, Bytes, ContextSetting, Failure, FlashAttention, GpuLayers, Identity, LoadSetting,
-    MemoryUse, ModelFacts, ProcessSetting, Run, Sample, Setting, ThreadSetting, Threading, Toggle,
-    Transition, VariantFault, VariantReport, VariantVerdict, Work,
+    MemoryUse, ModelFacts, ProcessSetting, Run, Sample, Setting, Sum, ThreadSetting, Threading,
+    Toggle, Transition, VariantFault, VariantReport, VariantVerdict, Work,
 };
 use serde_json::{Value, json};
 
 use crate::model::{
-    AmongFinalists, Axis, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
-    FailedSetting, Findings, Fitness, Grade, Level, ModelCard, Outcome, Phase, Plan, Protocol,
-    Purpose, Rejected, Scope, SoakFinding, Source, Strategy, Trial, TypeShare, Verdict, Workload,
+    AmongFinalists, Axis, Candidate, CeilingClaim, Claims, ContextMemory, Curve, CurvePoint,
+    Effect, FailedSetting, Findings, Fitness, Grade, Level, ModelCard, Outcome, Phase, Plan,
+    Protocol, Purpose, Rejected, Scope, SoakFinding, Source, Strategy, Trial, TypeShare, Verdict,
+    Workload,
 };
 use crate::stats::{Change, Estimate, Separation};
 
@@ -128,7 +129,23 @@ pub(super) fn plan() -> Plan {
         prior: None,
         seed: 7,
         goals: Vec::new(),
+        context_memory: context_memory(),
     }
+}
+
+/// A model of 768 MiB whose cache takes 32 KiB per token.
+fn context_memory() -> Vec<ContextMemory> {
+    let at = |context: u32| ContextMemory {
+        context,
+        memory: Sum {
+            weights_bytes: Bytes(768 << 20),
+            kv_bytes: Bytes(u64::from(context) << 15),
+            compute_bytes: Bytes((256 << 20) + (u64::from(context) << 10)),
+            rest_bytes: Bytes(40 << 20),
+        },
+        devices: Sum::default(),
+    };
+    [4096, 8192, 16_384, 32_768].map(at).to_vec()
 }
 
 fn model() -> ModelCard {
@@ -298,6 +315,8 @@ fn candidate(setting: Setting, prefill: f64, decode: f64, evidence: Vec<u32>) ->
         itl_p50_s: Some(1.0 / decode),
         itl_p99_s: Some(1.06 / decode),
         peak_resident_bytes: Some(Bytes(1_280_000_000)),
+        gpu_utilization: None,
+        peak_card_bytes: None,
         buffers: buffers(),
         evidence,
     }
@@ -309,7 +328,11 @@ pub(super) fn findings() -> Findings {
         all.iter().filter(|t| &t.asked == setting).map(|t| t.id).collect::<Vec<_>>()
     };
     let (default, tuned) = (default(), tuned());
+    let seen = crate::analysis::findings(&plan(), &trials(), "");
     Findings {
+        tried: seen.tried,
+        frontier: seen.frontier,
+        surface: seen.surface,
         schema: Findings::SCHEMA.into(),
         tool_version: "0.1.0".into(),
         baseline: candidate(default.clone(), 401.0, 37.4, of(&default)),

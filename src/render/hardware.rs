@@ -35,6 +35,11 @@ pub(super) fn facts(machine: &Value) -> Vec<FactView> {
     known.map(|(name, value)| FactView { name: name.into(), value }).collect()
 }
 
+/// Main memory that was free, as far as the document tells.
+pub(super) fn available_bytes(machine: &Value) -> Option<u64> {
+    number(machine, "/memory/available_bytes")
+}
+
 /// Why facts could not be seen, one line each.
 pub(super) fn unseen(machine: &Value) -> Vec<(String, String)> {
     let Some(unseen) = machine.get("unseen").and_then(Value::as_object) else {
@@ -103,7 +108,7 @@ fn numa(machine: &Value) -> Option<String> {
     (!nodes.is_empty()).then(|| nodes.len().to_string())
 }
 
-fn gpus(machine: &Value) -> Option<String> {
+pub(super) fn gpus(machine: &Value) -> Option<String> {
     let gpus = machine.get("gpus")?.as_array()?;
     let names: Vec<_> = gpus
         .iter()

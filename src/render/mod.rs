@@ -4,6 +4,7 @@
 //! reads no file and no clock (that is `cli`). Text from outside (model names, processor strings,
 //! error messages) is escaped wherever it is placed.
 
+pub mod compare;
 pub mod doctor;
 #[cfg(test)]
 mod fixture;
@@ -31,8 +32,11 @@ use serde_json::Value;
 
 use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial};
 
-pub use template::{Format, TemplateError};
+pub use template::{Format, TemplateError, Templates};
 use view::{MarkView, ReportView};
+
+/// Version of what templates see.
+const VIEW_SCHEMA: &str = "autotune.report/1";
 
 /// A rendered run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub struct Report {
     pub markdown: String,
     /// `report.html`, self-contained.
     pub html: String,
-    /// Names without extension, and SVG documents.
+    /// The files below `plots/`: each picture as SVG, and the numbers behind it as CSV.
     pub plots: Vec<(String, String)>,
 }
 
@@ -58,16 +62,25 @@ pub struct Run<'a, M> {
     pub findings: &'a Findings,
     /// The profile of the recommended setting, where one was made.
     pub profile: Option<&'a Profile>,
+    /// What of it could not be read, one sentence each.
+    pub unsound: &'a [String],
 }
 
 /// Renders a run with the built-in templates; `now` is when the report is made.
 pub fn report<M: Serialize>(run: &Run<'_, M>, now: Timestamp) -> Result<Report, TemplateError> {
     let plots = plots(run);
     let view = assemble(run, now, &plots);
+    let templates = Templates::built_in();
     Ok(Report {
-        markdown: template::built_in(Format::Markdown, &view)?,
-        html: template::built_in(Format::Html, &view)?,
-        plots: plots.iter().map(|plot| (plot.name.clone(), plot.file())).collect(),
+        markdown: templates.render(Format::Markdown, &view)?,
+        html: templates.render(Format::Html, &view)?,
+        plots: plots
+            .iter()
+            .flat_map(|plot| {
+                let name = |end: &str| format!("{}.{end}", plot.name);
+                [(name("svg"), plot.file()), (name("csv"), plot.csv())]
+            })
+            .collect(),
     })
 }
 
@@ -77,8 +90,9 @@ pub fn view<M: Serialize>(run: &Run<'_, M>, now: Timestamp) -> ReportView {
     assemble(run, now, &plots(run))
 }
 
-fn plots<M>(run: &Run<'_, M>) -> Vec<plot::Plot> {
-    let mut plots = plot::all(run.plan, run.trials, run.findings);
+fn plots<M: Serialize>(run: &Run<'_, M>) -> Vec<plot::Plot> {
+    let available_bytes = hardware::available_bytes(&document(run.machine));
+    let mut plots = plot::all(run.plan, run.trials, run.findings, available_bytes);
     plots.extend(model_profile(run).map(plot::of_profile).unwrap_or_default());
     plots
 }
@@ -88,16 +102,6 @@ fn model_profile<'a, M>(run: &Run<'a, M>) -> Option<&'a ModelProfile> {
     // A sweep that went on may recommend another setting now.
     let recommended = run.findings.best.effective.as_ref();
     recommended.is_none_or(|setting| *setting == model.setting).then_some(model)
-}
-
-/// Renders a view with one's own template.
-pub fn with_template(
-    name: &str,
-    source: &str,
-    format: Format,
-    view: &ReportView,
-) -> Result<String, TemplateError> {
-    template::render(name, source, format, view)
 }
 
 fn document<M: Serialize>(machine: &M) -> Value {
@@ -110,7 +114,7 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
     let profile = model_profile(run);
     let evidence = section::Evidence { machine, plan, trials, findings, profile, plots };
     ReportView {
-        schema: "autotune.report/1",
+        schema: VIEW_SCHEMA,
         title: format!(
             "{} on {}",
             summary::model_name(&plan.model),
@@ -123,7 +127,14 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
         renderer: env!("CARGO_PKG_VERSION").to_owned(),
         machine: hardware::one_line(machine),
         engine: engine(plan),
-        marks: marks(machine, plan, findings),
+        marks: {
+            let unsound = run.unsound.iter().map(|text| MarkView {
+                kind: "warning",
+                label: "not sound",
+                text: verdict::sentence(text),
+            });
+            unsound.chain(marks(machine, plan, findings)).collect()
+        },
         summary: summary::view(machine, plan, findings),
         sections: section::all(evidence),
         trials: trials.iter().map(|trial| trial::row(trial, plan)).collect(),

@@ -1,10 +1,11 @@
 //! The first screen: machine, model, workload; default to tuned; what did it; the command to copy.
 
+use autotune_engine::api::Bytes;
 use serde_json::Value;
 
 use crate::export;
-use crate::knob::Tool;
-use crate::model::{Candidate, Findings, ModelCard, Plan, Verdict};
+use crate::knob::{self, Tool};
+use crate::model::{Candidate, Figure, Findings, Goal, ModelCard, Plan, Standing, Verdict};
 use crate::stats::{Change, Separation};
 
 use super::view::{CellView, CodeView, FactView, MetricView, StepView, SummaryView, Tone, links};
@@ -23,9 +24,11 @@ pub(super) fn view(machine: &Value, plan: &Plan, findings: &Findings) -> Summary
         headline: wording.headline,
         interval: wording.interval,
         sentence: wording.sentence,
-        facts: facts(machine, plan),
-        metrics: metrics(findings),
+        facts: facts(machine, plan, findings),
+        metrics: metrics(plan, findings),
         tuned: has_tuned(findings),
+        columns: ["Default", "Tuned", "Speed, paired"].map(str::to_owned),
+        targets: plan.wanted().next().is_some(),
         steps: steps(findings),
         command: command(plan, findings),
         evidence,
@@ -51,7 +54,7 @@ pub(super) fn model_name(model: &ModelCard) -> String {
     named.or_else(stem).unwrap_or_else(|| model.architecture.clone())
 }
 
-fn facts(machine: &Value, plan: &Plan) -> Vec<FactView> {
+fn facts(machine: &Value, plan: &Plan, findings: &Findings) -> Vec<FactView> {
     let model = &plan.model;
     let kind =
         model.types.first().map_or(String::new(), |share| format!(", mostly {}", share.name));
@@ -83,11 +86,53 @@ fn facts(machine: &Value, plan: &Plan) -> Vec<FactView> {
                 format::count(workload.context.into())
             ),
         ),
+        fact("Costs", costs(findings)),
+        fact("Roof", roof(findings)),
     ]
 }
 
+/// What the tuned setting takes that the default does not.
+pub(super) fn costs(findings: &Findings) -> String {
+    let (default, best) = (&findings.baseline, &findings.best);
+    if !recommended(findings) {
+        return "nothing: the default stays".to_owned();
+    }
+    let mut costs = Vec::new();
+    if let Some((before, after)) = default.peak_resident_bytes.zip(best.peak_resident_bytes) {
+        let ratio = after.0 as f64 / before.0.max(1) as f64;
+        // Below this two runs of one setting differ.
+        if (ratio - 1.0).abs() >= 0.02 {
+            costs.push(format!("memory {} ({before} to {after})", format::ratio(ratio)));
+        }
+    }
+    for (knob, from, to) in knob::changed(&default.setting, &best.setting) {
+        if knob.changes_output() {
+            costs.push(format!("{} {from} to {to} changes answers", knob.name()));
+        }
+    }
+    if costs.is_empty() {
+        return "no memory worth telling; weights, KV cache types and context are the default's"
+            .to_owned();
+    }
+    costs.join("; ")
+}
+
+/// How far generation is from what the machine's memory allows.
+fn roof(findings: &Findings) -> String {
+    findings.claims.ceiling.as_ref().map_or_else(
+        || "not known; `autotune detect --ceilings` measures the machine's peaks".to_owned(),
+        |claim| {
+            format!(
+                "{} of the {} tok/s that the read bandwidth allows for generation",
+                format::whole_percent(claim.share),
+                format::three(claim.roof_tok_per_s)
+            )
+        },
+    )
+}
+
 /// Default against tuned, metric by metric.
-pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
+pub(super) fn metrics(plan: &Plan, findings: &Findings) -> Vec<MetricView> {
     let (turn, prefill, decode) = match &findings.verdict {
         Verdict::Confirmed { turn, prefill, decode, .. } => {
             (Some(turn), prefill.as_ref(), decode.as_ref())
@@ -100,28 +145,86 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
         }
         None => CellView::none(),
     };
-    let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
-        name,
-        default: cell(&findings.baseline),
-        tuned: if has_tuned(findings) { cell(&findings.best) } else { CellView::none() },
-        change: compared(change),
-    };
+    let changes = [turn, prefill, decode];
+    let tuned = if has_tuned(findings) { cells(&findings.best) } else { Vec::new() };
+    let mut tuned = tuned.into_iter().map(|(_, cell)| cell);
+    let rows = cells(&findings.baseline).into_iter().enumerate();
+    let mut rows: Vec<MetricView> = rows
+        .map(|(at, (name, default))| MetricView {
+            name,
+            default,
+            tuned: tuned.next().unwrap_or_else(CellView::none),
+            change: compared(changes.get(at).copied().flatten()),
+            target: CellView::none(),
+        })
+        .collect();
+    let card = |it: &Candidate| it.gpu_utilization.is_some() || it.peak_card_bytes.is_some();
+    if !card(&findings.baseline) && !card(&findings.best) {
+        rows.truncate(ROWS_WITHOUT_GPU);
+    }
+    for goal in plan.wanted() {
+        let row = match goal.figure() {
+            Figure::Turn => 0,
+            Figure::Prefill => 1,
+            Figure::Decode => 2,
+            Figure::Ttft => 3,
+            Figure::Itl => 4,
+            Figure::Memory => 6,
+        };
+        rows[row].target = target(goal, shown(findings));
+    }
+    rows
+}
+
+/// The metrics of a setting, in one order: turn, prompt and generation first.
+pub(super) fn cells(it: &Candidate) -> Vec<(&'static str, CellView)> {
     vec![
-        row("Turn, whole", |c| duration(c.turn_s.as_ref()), turn),
-        row("Prompt (prefill)", |c| rate(c.prefill_tok_per_s.as_ref()), prefill),
-        row("Generation (decode)", |c| rate(c.decode_tok_per_s.as_ref()), decode),
-        row("First token (TTFT)", |c| duration(c.ttft_s.as_ref()), None),
-        row("Between tokens, p50", |c| percentile(c.itl_p50_s, "not measured"), None),
-        row("Between tokens, p99", |c| percentile(c.itl_p99_s, "needs 299 tokens"), None),
-        row(
-            "Memory, peak",
-            |c| {
-                c.peak_resident_bytes
-                    .map_or_else(CellView::none, |b| CellView::plain(b.to_string()))
-            },
-            None,
-        ),
+        ("Turn, whole", duration(it.turn_s.as_ref())),
+        ("Prompt (prefill)", rate(it.prefill_tok_per_s.as_ref())),
+        ("Generation (decode)", rate(it.decode_tok_per_s.as_ref())),
+        ("First token (TTFT)", duration(it.ttft_s.as_ref())),
+        ("Between tokens, p50", percentile(it.itl_p50_s, "not measured")),
+        ("Between tokens, p99", percentile(it.itl_p99_s, "needs 299 tokens")),
+        ("Memory, peak", bytes(it.peak_resident_bytes)),
+        ("GPU utilization", share(it.gpu_utilization)),
+        ("GPU memory, peak", bytes(it.peak_card_bytes)),
     ]
+}
+
+/// Metrics of a machine without a GPU.
+const ROWS_WITHOUT_GPU: usize = 7;
+
+/// The setting that goals are held against.
+fn shown(findings: &Findings) -> &Candidate {
+    if recommended(findings) { &findings.best } else { &findings.baseline }
+}
+
+fn target(goal: Goal, candidate: &Candidate) -> CellView {
+    let text = match goal {
+        Goal::Decode(rate) | Goal::Prefill(rate) => format!("≥ {} tok/s", format::three(rate)),
+        Goal::Ttft(limit) => format!("≤ {}", format::seconds(limit)),
+        Goal::Memory(limit) => format!("≤ {limit}"),
+    };
+    let standing = goal.standing(candidate);
+    let tone = match standing {
+        Some(Standing::Met) => Tone::Better,
+        Some(Standing::Missed) => Tone::Worse,
+        Some(Standing::Open(_)) | None => Tone::Open,
+    };
+    CellView {
+        text,
+        detail: standing.map_or("not measured", Standing::words).to_owned(),
+        tone: Some(tone),
+        ..CellView::default()
+    }
+}
+
+fn share(value: Option<f64>) -> CellView {
+    value.map_or_else(CellView::none, |share| CellView::plain(format::whole_percent(share)))
+}
+
+fn bytes(value: Option<Bytes>) -> CellView {
+    value.map_or_else(CellView::none, |bytes| CellView::plain(bytes.to_string()))
 }
 
 fn rate(estimate: Option<&crate::stats::Estimate>) -> CellView {

@@ -11,6 +11,7 @@ use super::view::ReportView;
 
 const MARKDOWN: &str = include_str!("../../templates/report.md");
 const HTML: &str = include_str!("../../templates/report.html");
+const SCRIPT: &str = include_str!("../../templates/report.js");
 
 /// What a template is for: it decides how text is escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +37,70 @@ fn place(error: &minijinja::Error) -> String {
     error.line().map_or(String::new(), |line| format!(" (line {line})"))
 }
 
-/// Renders with the built-in template.
-pub(super) fn built_in(format: Format, view: &ReportView) -> Result<String, TemplateError> {
-    match format {
-        Format::Markdown => render("report.md", MARKDOWN, format, view),
-        Format::Html => render("report.html", HTML, format, view),
+/// The templates of a report, and the script of its page.
+#[derive(Debug, Clone)]
+pub struct Templates {
+    markdown: Source,
+    html: Source,
+    script: String,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    /// Told in errors.
+    name: String,
+    text: String,
+}
+
+impl Templates {
+    /// The built-in ones, by the names of their files.
+    pub const FILES: [(&'static str, &'static str); 3] =
+        [("report.md", MARKDOWN), ("report.html", HTML), ("report.js", SCRIPT)];
+
+    /// The built-in ones.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+        Self {
+            markdown: source("report.md", MARKDOWN),
+            html: source("report.html", HTML),
+            script: SCRIPT.to_owned(),
+        }
+    }
+
+    /// Takes the user's own template for a format; `name` is told in errors.
+    #[must_use]
+    pub fn with(mut self, format: Format, name: String, text: String) -> Self {
+        let source = Source { name, text };
+        match format {
+            Format::Markdown => self.markdown = source,
+            Format::Html => self.html = source,
+        }
+        self
+    }
+
+    /// Takes the user's own script of the page.
+    #[must_use]
+    pub fn with_script(mut self, text: String) -> Self {
+        self.script = text;
+        self
+    }
+
+    /// Renders a view.
+    pub fn render(&self, format: Format, view: &ReportView) -> Result<String, TemplateError> {
+        let source = match format {
+            Format::Markdown => &self.markdown,
+            Format::Html => &self.html,
+        };
+        render(source, format, &self.script, view)
     }
 }
 
-/// Renders with this source. A name that cannot be resolved is an error, not an empty string.
-pub(super) fn render(
-    name: &str,
-    source: &str,
+/// A name that cannot be resolved is an error, not an empty string.
+fn render(
+    Source { name, text }: &Source,
     format: Format,
+    script: &str,
     view: &ReportView,
 ) -> Result<String, TemplateError> {
     let mut environment = Environment::new();
@@ -62,10 +114,14 @@ pub(super) fn render(
     environment.add_filter("fence", |text: String| markdown::fenced(&text));
     environment.add_filter("prose", |text: String| Value::from_safe_string(prose(&text)));
     environment.add_filter("code", |text: String| markdown::code(&text));
-    let values = context! { report => Serde(view), plot_style => plot::style_sheet() };
+    let values = context! {
+        report => Serde(view),
+        plot_style => plot::style_sheet(),
+        script => script.trim_end(),
+    };
     environment
-        .render_named_str(name, source, values)
-        .map_err(|source| TemplateError { name: name.to_owned(), source })
+        .render_named_str(name, text, values)
+        .map_err(|source| TemplateError { name: name.clone(), source })
 }
 
 /// A line that holds only a block tag leaves nothing behind.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use autotune_engine::api::Setting;
 use jiff::Timestamp;
 
-use super::{Format, Report, Run, fixture, report, view, with_template};
+use super::{Format, Report, Run, Templates, fixture, report, view};
 use crate::model::{Findings, Outcome, Plan, Profile, Subject, Trial, Verdict};
 use crate::stats::Separation;
 
@@ -17,12 +17,12 @@ fn now() -> Timestamp {
 
 fn rendered(plan: &Plan, trials: &[Trial], findings: &Findings) -> Report {
     let machine = &fixture::machine();
-    report(&Run { machine, plan, trials, findings, profile: None }, now()).unwrap()
+    report(&Run { machine, plan, trials, findings, profile: None, unsound: &[] }, now()).unwrap()
 }
 
 fn seen(plan: &Plan, trials: &[Trial], findings: &Findings) -> view::ReportView {
     let machine = &fixture::machine();
-    view(&Run { machine, plan, trials, findings, profile: None }, now())
+    view(&Run { machine, plan, trials, findings, profile: None, unsound: &[] }, now())
 }
 
 fn full() -> Report {
@@ -239,12 +239,14 @@ fn sections_stand_in_the_order_of_the_contract() {
 #[test]
 fn a_template_of_ones_own_is_escaped_and_its_mistakes_are_placed() {
     let view = seen(&fixture::plan(), &fixture::trials(), &fixture::findings());
-    let page = with_template("mine.html", "{{ report.title }}", Format::Html, &view).unwrap();
+    let own = |format, name: &str, text: &str| {
+        Templates::built_in().with(format, name.into(), text.into()).render(format, &view)
+    };
+    let page = own(Format::Html, "mine.html", "{{ report.title }}").unwrap();
     assert!(page.starts_with("Llama 3.2 1B &lt;script&gt;"), "{page}");
-    let text =
-        with_template("mine.md", "{{ report.title | md }}", Format::Markdown, &view).unwrap();
+    let text = own(Format::Markdown, "mine.md", "{{ report.title | md }}").unwrap();
     assert!(text.contains(r"\<script\>"), "{text}");
-    let wrong = with_template("mine.html", "a\n{{ report.titel }}", Format::Html, &view);
+    let wrong = own(Format::Html, "mine.html", "a\n{{ report.titel }}");
     assert_eq!(wrong.unwrap_err().to_string(), "the template mine.html does not work (line 2)");
 }
 
@@ -271,14 +273,16 @@ fn a_profile_fills_its_sections() {
         serde_json::from_str(include_str!("../../tests/goldens/profile.json")).unwrap();
     let (machine, plan) = (&fixture::machine(), &fixture::plan());
     let (trials, mut findings) = (&fixture::trials(), fixture::findings());
-    let other = Run { machine, plan, trials, findings: &findings, profile: Some(&profile) };
+    let other =
+        Run { machine, plan, trials, findings: &findings, profile: Some(&profile), unsound: &[] };
     let bottleneck = |view: &view::ReportView| {
         view.sections.iter().find(|section| section.id == "bottleneck").unwrap().missing.clone()
     };
     assert!(bottleneck(&view(&other, now())).is_some(), "it is of another setting");
     let Subject::Model(model) = &profile.subject else { panic!("it is of a model") };
     findings.best.effective = Some(model.setting.clone());
-    let run = Run { machine, plan, trials, findings: &findings, profile: Some(&profile) };
+    let run =
+        Run { machine, plan, trials, findings: &findings, profile: Some(&profile), unsound: &[] };
     let filled = view(&run, now());
     for id in ["bottleneck", "utilization", "counters"] {
         let section = filled.sections.iter().find(|section| section.id == id).unwrap();

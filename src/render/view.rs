@@ -76,6 +76,10 @@ pub struct SummaryView {
     pub metrics: Vec<MetricView>,
     /// Whether there is a tuned setting beside the default.
     pub tuned: bool,
+    /// Heads of the columns of numbers: default, tuned, their comparison.
+    pub columns: [String; 3],
+    /// Whether any metric has a target.
+    pub targets: bool,
     /// What did it, in order of size.
     pub steps: Vec<StepView>,
     /// The command to copy.
@@ -104,6 +108,8 @@ pub struct MetricView {
     pub tuned: CellView,
     /// The paired comparison.
     pub change: CellView,
+    /// What it should reach, and whether it does; empty where nothing was asked for.
+    pub target: CellView,
 }
 
 /// One step from the default to the tuned setting.

@@ -1,9 +1,10 @@
 //! The shapes a statistical answer has.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A value with the interval that covers it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// Point estimate, in the unit that the field's name says.
     pub value: f64,
@@ -18,7 +19,7 @@ pub struct Estimate {
 }
 
 /// How one setting compares with another, from paired samples.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Speed of the second over speed of the first: 1.25 is a quarter more tokens per second,
     /// that is, the inverse ratio of their times.
@@ -28,7 +29,7 @@ pub struct Change {
 }
 
 /// What an interval for a ratio of speeds allows to say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Separation {
     /// The whole interval is above the zone of indifference.

@@ -12,6 +12,7 @@ mod order;
 mod paired;
 mod series;
 mod signed_rank;
+mod unpaired;
 
 pub use certificate::{Certificate, LOOKS, certificate};
 pub use estimate::{Change, Estimate, Separation};
@@ -20,6 +21,7 @@ pub use order::{median, median_estimate, quantile, robust_spread, samples_to_bou
 pub use paired::{SIGNED_RANK_FROM, hodges_lehmann, paired_change};
 pub use series::{Trend, lag_one_autocorrelation, rank_trend};
 pub use signed_rank::signed_rank_interval;
+pub use unpaired::unpaired_change;
 
 /// The samples in ascending order; `None` without samples or with one that is not finite.
 fn sorted(samples: &[f64]) -> Option<Vec<f64>> {

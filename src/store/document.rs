@@ -96,6 +96,11 @@ pub(super) fn parse<T: DeserializeOwned>(
     serde_json::from_slice(json).map_err(|error| corrupt(error.to_string()))
 }
 
+/// Reads as much of JSON as this version knows, whatever version it is of.
+pub(super) fn parse_any_version<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json).ok()
+}
+
 /// Kind and number of `autotune.plan/1`.
 fn version(schema: &str) -> Option<(&str, u32)> {
     let (kind, number) = schema.rsplit_once('/')?;

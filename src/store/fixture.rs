@@ -112,6 +112,7 @@ pub(super) fn plan() -> Plan {
         prior: None,
         seed: 1,
         goals: Vec::new(),
+        context_memory: Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ mod journal;
 mod peaks;
 mod profile;
 mod run;
+mod salvage;
 mod table;
 
 pub use cache::{CacheKey, ResultCache};
@@ -22,4 +23,5 @@ pub use journal::TornLine;
 pub use peaks::{PeakStore, Tested};
 pub use profile::{PROFILE, read_profile, write_profile};
 pub use run::{RunDirectory, StoredRun, default_folder, write_file};
+pub use salvage::SalvagedRun;
 pub use table::trials_csv;

@@ -10,15 +10,15 @@ use super::profile::{PROFILE, read_profile};
 use super::{StoreError, trials_csv};
 use crate::model::{Cases, Findings, Machine, Plan, Profile, Trial};
 
-const MACHINE: &str = "machine.json";
-const PLAN: &str = "plan.json";
-const TRIALS: &str = "trials.jsonl";
+pub(super) const MACHINE: &str = "machine.json";
+pub(super) const PLAN: &str = "plan.json";
+pub(super) const TRIALS: &str = "trials.jsonl";
 const TABLE: &str = "trials.csv";
-const FINDINGS: &str = "findings.json";
+pub(super) const FINDINGS: &str = "findings.json";
 const CASES: &str = "cases.json";
 
 /// The machine document's version, fixed by the contract.
-const MACHINE_SCHEMA: &str = "autotune.machine/1";
+pub(super) const MACHINE_SCHEMA: &str = "autotune.machine/1";
 
 /// Characters of a model's name that a folder's name takes.
 const NAME_LENGTH: usize = 48;

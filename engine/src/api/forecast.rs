@@ -121,6 +121,17 @@ impl Sum {
     pub fn total(&self) -> Bytes {
         self.weights_bytes + self.kv_bytes + self.compute_bytes + self.rest_bytes
     }
+
+    /// This and another need together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            weights_bytes: self.weights_bytes + other.weights_bytes,
+            kv_bytes: self.kv_bytes + other.kv_bytes,
+            compute_bytes: self.compute_bytes + other.compute_bytes,
+            rest_bytes: self.rest_bytes + other.rest_bytes,
+        }
+    }
 }
 
 /// Memory of a process by its kind, as the system counts it.

@@ -1,9 +1,11 @@
 //! Parts of a [`Setting`](super::Setting) that say where something is: memory nodes, devices,
 //! shares, tensors by name. Each is one word in JSON, as it is on the command line.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::ParseSettingError;
@@ -17,7 +19,17 @@ pub const MOST_NODES: u32 = 1024;
 
 /// Serialises a type as the text that it prints and reads.
 macro_rules! as_text {
-    ($name:ident) => {
+    ($name:ident, $meaning:literal) => {
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "description": $meaning, "type": "string" })
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -73,7 +85,10 @@ impl FromStr for MemoryPolicy {
     }
 }
 
-as_text!(MemoryPolicy);
+as_text!(
+    MemoryPolicy,
+    "Which memory nodes new pages come from: `default`, `local`, `interleave` or `bind:NODE`."
+);
 
 /// Devices that layers may be offloaded to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,7 +132,10 @@ impl FromStr for Devices {
     }
 }
 
-as_text!(Devices);
+as_text!(
+    Devices,
+    "Devices that may be used, by the engine's names with `/` between them; `auto` for all, `none` for none."
+);
 
 /// Shares of devices in thousandths; empty leaves them to llama.cpp, which divides by free memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -176,7 +194,7 @@ impl FromStr for TensorSplit {
     }
 }
 
-as_text!(TensorSplit);
+as_text!(TensorSplit, "Shares of the devices with `/` between them; `auto`: by their free memory.");
 
 /// Tensors whose names fit a pattern, and the kind of buffer they are put into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -222,7 +240,10 @@ impl FromStr for TensorOverride {
     }
 }
 
-as_text!(TensorOverride);
+as_text!(
+    TensorOverride,
+    "A pattern of tensor names and the buffer type that they go to: `PATTERN=BUFFER`."
+);
 
 fn refused(value: &str, wanted: &'static str) -> ParseSettingError {
     ParseSettingError { value: value.to_owned(), wanted }

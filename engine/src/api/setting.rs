@@ -4,17 +4,21 @@
 //! model, a new *context*, or a mere *setter*. Two settings with equal `process` and `load` share
 //! a loaded model; that is a comparison of fields, not a table somewhere else.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::layout::{Devices, MemoryPolicy, TensorOverride, TensorSplit};
 
 /// Everything that may be varied about a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Setting {
     /// Needs a new process.
     pub process: ProcessSetting,
@@ -27,7 +31,9 @@ pub struct Setting {
 }
 
 /// What is fixed for the life of a worker process.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ProcessSetting {
     /// Build variant of the CPU code, by ggml's name. `None`: the best that passes its self-test.
     pub isa_variant: Option<String>,
@@ -95,7 +101,9 @@ impl ProcessSetting {
 }
 
 /// What is fixed while a model is loaded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct LoadSetting {
     /// Layers kept on the GPU.
     pub gpu_layers: GpuLayers,
@@ -127,7 +135,9 @@ pub struct LoadSetting {
 }
 
 /// What is fixed for the life of a context.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ContextSetting {
     /// Tokens the KV cache holds.
     pub context: u32,
@@ -182,7 +192,9 @@ impl Default for ContextSetting {
 }
 
 /// What can change between two tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ThreadSetting {
     /// Threads that generate.
     pub threads: u32,
@@ -232,7 +244,7 @@ macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $wanted:literal,
      { $($(#[$variant_meta:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
         pub enum $name { $($(#[$variant_meta])* #[serde(rename = $word)] $variant),+ }
 
         impl $name {
@@ -427,7 +439,18 @@ words!(
 
 /// Layers kept on the GPU, counted from the end of the model; the output layer counts as one.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "lowercase", untagged)]
 pub enum GpuLayers {
@@ -436,6 +459,15 @@ pub enum GpuLayers {
     /// As many as the model has.
     #[default]
     #[serde(with = "all")]
+    #[schemars(with = "AllWord")]
+    All,
+}
+
+/// The one word of [`GpuLayers::All`], for its schema.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is wanted")]
+enum AllWord {
     All,
 }
 
@@ -539,6 +571,20 @@ impl FromStr for CpuMask {
             cpus.extend((0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| cpu + bit));
         }
         Self::new(cpus).ok_or_else(error)
+    }
+}
+
+impl JsonSchema for CpuMask {
+    fn schema_name() -> Cow<'static, str> {
+        "CpuMask".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A set of logical CPUs, hexadecimal, lowest CPU rightmost.",
+            "type": "string",
+            "pattern": "^0x[0-9a-f]+$",
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::workloads;
 use crate::cli::global::one_line;
 use crate::export;
 use crate::knob::{self, Tool};
-use crate::model::{Candidate, Figure, Findings, Goal, Outcome, Plan, Trial, Verdict};
+use crate::model::{Candidate, Figure, Findings, Outcome, Plan, Standing, Trial, Verdict};
 use crate::render::space;
 use crate::search;
 use crate::stats::{Change, Estimate, Separation};
@@ -25,7 +25,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         one_line(&workload.name),
         workloads::lines(workload).join("; ")
     );
-    for goal in goals(plan) {
+    for goal in plan.wanted() {
         let _ = writeln!(text, "Goal: {goal}");
     }
     if let Some(target) = plan.protocol.target {
@@ -82,12 +82,8 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
         let (_, tuned) = figure(*number, &findings.best);
         let _ = writeln!(text, "  {name:14} {default:>8} -> {tuned:>8}");
     }
-    for goal in goals(plan) {
-        let word = match goal.reached_by(&findings.best) {
-            Some(true) => "reached",
-            Some(false) => "missed",
-            None => "not measured",
-        };
+    for goal in plan.wanted() {
+        let word = goal.standing(&findings.best).map_or("not measured", Standing::words);
         let _ = writeln!(text, "  {goal}: {word}");
     }
     let changed = knob::changed(&findings.baseline.setting, &findings.best.setting);
@@ -111,11 +107,6 @@ pub(super) fn findings(plan: &Plan, findings: &Findings, folder: &Path) -> Strin
         folder.join("report.md").display()
     );
     text
-}
-
-/// What was asked for in numbers: on the command line, and by the workload.
-fn goals(plan: &Plan) -> Vec<Goal> {
-    plan.goals.iter().copied().chain(Goal::of(&plan.workload.limits)).collect()
 }
 
 /// A number of a setting with its name; `-` where it was not measured.

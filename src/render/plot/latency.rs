@@ -6,6 +6,7 @@ use crate::model::{Candidate, Findings, Trial};
 use crate::render::format;
 
 use super::Plot;
+use super::data::Data;
 use super::plane::{self, Anchor, Axis, Layout, Mark, labelled, round_ticks};
 use super::theme::Ink;
 
@@ -50,6 +51,16 @@ pub(super) fn plot(trials: &[Trial], findings: &Findings) -> Option<Plot> {
             plane.dot((at_share(times, 0.5), 0.5), 4, *ink);
             plane.dot((at_share(times, 0.99), 0.99), 4, *ink);
         }
+        for (name, times, _) in &series {
+            for percent in [1, 10, 25, 50, 75, 90, 99] {
+                let share = f64::from(percent) / 100.0;
+                let time = at_share(times, share);
+                if time <= high {
+                    let words = format!("{name}: p{percent} {} ms", format::three(time));
+                    plane.hint((time, share), words);
+                }
+            }
+        }
         let right = series.iter().map(|(_, times, _)| at_share(times, 0.99)).fold(0.0, f64::max);
         plane.text((right, 0.99), (8, 8), "p99", Ink::Muted, Anchor::Left);
         let middle = series.iter().map(|(_, times, _)| at_share(times, 0.5)).fold(0.0, f64::max);
@@ -70,7 +81,18 @@ pub(super) fn plot(trials: &[Trial], findings: &Findings) -> Option<Plot> {
         })
         .collect();
     let title = "Time between tokens".into();
-    Some(Plot::new("token-latency", title, words.join("; "), svg).wide())
+    Some(Plot::new("token-latency", title, words.join("; "), svg, data(&series)).wide())
+}
+
+fn data(series: &[(&str, &[f64], Ink)]) -> Data {
+    let mut data = Data::new(&["setting", "percentile", "token_ms"]);
+    for (name, times, _) in series {
+        for percent in 0..=100_u32 {
+            let time = at_share(times, f64::from(percent) / 100.0);
+            data.row([(*name).to_owned(), percent.to_string(), time.to_string()]);
+        }
+    }
+    data
 }
 
 /// Times of every generated token of a candidate's trials, ascending, in milliseconds.

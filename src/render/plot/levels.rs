@@ -4,6 +4,7 @@ use crate::knob;
 use crate::model::{Curve, CurvePoint, Plan};
 use crate::render::format;
 
+use super::data::{self, Data};
 use super::plane::{self, Anchor, Axis, Layout, labelled, round_ticks, text_px};
 use super::theme::Ink;
 use super::{Plot, curve_name, phase_ink, phase_word, short};
@@ -55,7 +56,21 @@ pub(super) fn plot(curve: &Curve, plan: &Plan) -> Option<Plot> {
         format!("{}, {}", knob_words(&curve.knob), phase_word(curve.phase)),
         format!("Speed by level: {}", words.join(", ")),
         svg,
+        data(curve),
     ))
+}
+
+/// A curve as a table.
+pub(super) fn data(curve: &Curve) -> Data {
+    let mut data =
+        Data::new(&["level", "tok_per_s", "low", "high", "n", "speedup", "efficiency", "trials"]);
+    for point in &curve.points {
+        let [rate, low, high, n] = data::estimate(point.tok_per_s);
+        let [speedup, efficiency] = [point.speedup, point.efficiency].map(data::number);
+        let (level, trials) = (point.level.to_string(), data::trials(&point.evidence));
+        data.row([level, rate, low, high, n, speedup, efficiency, trials]);
+    }
+    data
 }
 
 /// A knob's name for a title.
@@ -103,5 +118,9 @@ fn draw_row(plane: &plane::Plane<'_>, point: &CurvePoint, row: f64, ink: Ink, x:
         plane.lying(row, low, high, ink);
     }
     plane.dot((rate.value, row), 5, ink);
+    let figure = format::rate(&rate);
+    let words =
+        format!("{}: {} {}", short(&point.level.to_string(), 40), figure.text, figure.detail);
+    plane.hint((rate.value, row), words);
     plane.text((x.high, row), (10, 0), &format::three(rate.value), Ink::Text, Anchor::Left);
 }

@@ -3,12 +3,17 @@
 //! Every plot is deterministic, has units on its axes and a description in words, and reads on
 //! light paper, on dark paper and in print.
 
+mod context;
+mod data;
+mod front;
 mod latency;
 mod levels;
+mod lines;
 mod plane;
 mod roofline;
 mod scaling;
 mod steps;
+mod surface;
 mod theme;
 mod timeline;
 mod tokens;
@@ -16,6 +21,7 @@ mod tokens;
 use crate::model::{Findings, ModelProfile, Phase, Plan, Trial};
 
 use super::view::FigureView;
+use data::Data;
 
 /// A picture with its words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,7 @@ pub(super) struct Plot {
     pub(super) description: String,
     pub(super) wide: bool,
     svg: String,
+    data: Data,
 }
 
 /// Rules that a page with plots in it needs.
@@ -34,21 +41,35 @@ pub(super) fn style_sheet() -> String {
     theme::style_sheet()
 }
 
-/// Every plot that the evidence allows.
-pub(super) fn all(plan: &Plan, trials: &[Trial], findings: &Findings) -> Vec<Plot> {
+/// Every plot that the evidence allows; `available_bytes`: main memory that was free.
+pub(super) fn all(
+    plan: &Plan,
+    trials: &[Trial],
+    findings: &Findings,
+    available_bytes: Option<u64>,
+) -> Vec<Plot> {
     let mut plots = Vec::new();
     for curve in &findings.curves {
-        plots.extend(if is_thread_count(&curve.knob) {
-            scaling::plot(curve)
-        } else {
-            levels::plot(curve, plan)
+        plots.extend(match curve.knob.as_str() {
+            knob if is_thread_count(knob) => scaling::plot(curve),
+            DEPTH => lines::over_depth(curve),
+            GPU_LAYERS => lines::over_layers(curve, plan),
+            _ => levels::plot(curve, plan),
         });
     }
+    plots.extend(context::plot(plan, available_bytes));
+    plots.extend(surface::plot(findings));
+    plots.extend(front::plot(plan, findings));
     plots.extend(latency::plot(trials, findings));
     plots.extend(steps::plot(findings));
     plots.extend(timeline::plot(plan, trials, findings));
     plots
 }
+
+/// The name of the curve over tokens that are already in the context.
+pub(super) const DEPTH: &str = "depth";
+/// The knob of layers on graphics cards.
+pub(super) const GPU_LAYERS: &str = "gpu_layers";
 
 /// The plots of a model's profile.
 pub(super) fn of_profile(model: &ModelProfile) -> Vec<Plot> {
@@ -83,8 +104,19 @@ fn phase_ink(phase: Phase) -> theme::Ink {
 }
 
 impl Plot {
-    fn new(name: impl Into<String>, title: String, description: String, svg: String) -> Self {
-        Self { name: name.into(), title, description, wide: false, svg }
+    fn new(
+        name: impl Into<String>,
+        title: String,
+        description: String,
+        svg: String,
+        data: Data,
+    ) -> Self {
+        Self { name: name.into(), title, description, wide: false, svg, data }
+    }
+
+    /// The numbers behind it, with a header.
+    pub(super) fn csv(&self) -> String {
+        self.data.csv()
     }
 
     fn wide(mut self) -> Self {

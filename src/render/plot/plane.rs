@@ -1,15 +1,21 @@
 //! A plane with two labelled axes, and the marks that plots are made of.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
+
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::escaped;
 use super::theme::{self, Ink};
 
 /// Units of the drawing per pixel: plotters places marks on whole units.
 const FINE: i32 = 8;
 const FONT_PX: i32 = 12;
+/// Radius around a mark in which its values are shown.
+const HINT_PX: i32 = 9;
 
 /// A linear axis with its own marks.
 #[derive(Debug, Clone)]
@@ -50,12 +56,19 @@ pub(super) struct Plane<'a> {
     y: (f64, f64),
     layout: Layout,
     coordinates: Cartesian2d<RangedCoordf64, RangedCoordf64>,
+    hints: RefCell<Vec<Hint>>,
+}
+
+/// An unseen shape over a mark, in units of the drawing, and the values that it shows.
+struct Hint {
+    shape: String,
+    words: String,
 }
 
 /// Draws a plane and what `body` puts on it.
 pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<'_>)) -> String {
     let mut svg = String::new();
-    {
+    let hints = {
         let size = ((layout.width * FINE).unsigned_abs(), (layout.height * FINE).unsigned_abs());
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let inner = (
@@ -68,11 +81,25 @@ pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<
             x: (x.low, x.high),
             y: (y.low, y.high),
             layout,
+            hints: RefCell::default(),
         };
         plane.axes(x, y);
         body(&plane);
         drawn(plane.root.present());
-    }
+        plane.hints.take()
+    };
+    let hints = hints.iter().fold(String::new(), |mut text, hint| {
+        let words = escaped(&hint.words);
+        let _ = writeln!(
+            text,
+            "<{} class=\"hint\"><title>{words}</title></{}>",
+            hint.shape,
+            hint.name()
+        );
+        text
+    });
+    let end = svg.rfind("</svg>").unwrap_or(svg.len());
+    svg.insert_str(end, &hints);
     let coarse =
         format!("width=\"{}\" height=\"{}\" viewBox", layout.width * FINE, layout.height * FINE);
     let fine = format!("width=\"{}\" height=\"{}\" viewBox", layout.width, layout.height);
@@ -83,7 +110,42 @@ fn drawn<T, E: std::fmt::Debug>(result: Result<T, E>) {
     result.map(|_| ()).expect("drawing into a string cannot fail");
 }
 
+impl Hint {
+    fn name(&self) -> &str {
+        self.shape.split(' ').next().unwrap_or_default()
+    }
+}
+
 impl Plane<'_> {
+    /// Values that appear where somebody points at a mark.
+    pub(super) fn hint(&self, at: (f64, f64), words: impl Into<String>) {
+        let (x, y) = self.place(at);
+        let shape = format!("circle cx=\"{x}\" cy=\"{y}\" r=\"{}\"", HINT_PX * FINE);
+        self.hints.borrow_mut().push(Hint { shape, words: words.into() });
+    }
+
+    /// The same for a rectangle between two corners.
+    pub(super) fn hint_area(&self, from: (f64, f64), to: (f64, f64), words: impl Into<String>) {
+        let (a, b) = (self.place(from), self.place(to));
+        let shape = format!(
+            "rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
+            a.0.min(b.0),
+            a.1.min(b.1),
+            (a.0 - b.0).abs().max(FINE),
+            (a.1 - b.1).abs().max(FINE)
+        );
+        self.hints.borrow_mut().push(Hint { shape, words: words.into() });
+    }
+
+    /// A rectangle between two corners, as strong as `strength` (0 to 1), with a gap around it.
+    pub(super) fn cell(&self, from: (f64, f64), to: (f64, f64), ink: Ink, strength: f64) {
+        let (a, b) = (self.place(from), self.place(to));
+        let gap = FINE;
+        let corners =
+            [(a.0.min(b.0) + gap, a.1.min(b.1) + gap), (a.0.max(b.0) - gap, a.1.max(b.1) - gap)];
+        drawn(self.root.draw(&Rectangle::new(corners, ink.key().mix(strength).filled())));
+    }
+
     fn axes(&self, x: &Axis, y: &Axis) {
         for (value, words) in &x.ticks {
             self.line(&[(*value, self.y.0), (*value, self.y.1)], Ink::Grid, 1);

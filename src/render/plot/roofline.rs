@@ -7,6 +7,7 @@ use crate::model::Roofline;
 use crate::render::format;
 
 use super::Plot;
+use super::data::{self, Data};
 use super::plane::{self, Anchor, Axis, Layout, Mark};
 use super::theme::Ink;
 
@@ -58,6 +59,14 @@ pub(super) fn plot(rooflines: &[Roofline]) -> Option<Plot> {
                 plane.bar((at.0, low.log10()), (at.0, high.log10()), 5, ink);
             }
             plane.dot(at, 5, ink);
+            let words = format!(
+                "{}: {} operations per byte, {} Gop/s, {} GB/s",
+                roof.stretch.word(),
+                format::three(roof.intensity),
+                format::three(roof.operations_per_s.value / 1e9),
+                format::three(roof.bytes_per_s.value / 1e9)
+            );
+            plane.hint(at, words);
             let share = roof.bandwidth_share.zip(roof.arithmetic_share);
             let words = share.map_or_else(
                 || roof.stretch.word().to_owned(),
@@ -93,7 +102,37 @@ pub(super) fn plot(rooflines: &[Roofline]) -> Option<Plot> {
         })
         .collect();
     let title = "Roofline: what is reached of memory and units".to_owned();
-    Some(Plot::new("roofline", title, words.join("; "), svg).wide())
+    Some(Plot::new("roofline", title, words.join("; "), svg, data(&known)).wide())
+}
+
+fn data(known: &[&Roofline]) -> Data {
+    let mut data = Data::new(&[
+        "stretch",
+        "operations_per_byte",
+        "operations_per_s",
+        "low",
+        "high",
+        "n",
+        "bytes_per_s",
+        "bandwidth_peak_bytes_per_s",
+        "arithmetic_peak_operations_per_s",
+    ]);
+    for roof in known {
+        let [rate, low, high, n] = data::estimate(Some(roof.operations_per_s));
+        let peak = |peak: Option<f64>| data::number(peak);
+        data.row([
+            roof.stretch.word().to_owned(),
+            roof.intensity.to_string(),
+            rate,
+            low,
+            high,
+            n,
+            roof.bytes_per_s.value.to_string(),
+            peak(roof.bandwidth_peak.map(|peak| peak.value)),
+            peak(roof.arithmetic_peak.map(|peak| peak.value)),
+        ]);
+    }
+    data
 }
 
 fn ink(stretch: Stretch) -> Ink {

@@ -5,7 +5,7 @@ use crate::render::format;
 
 use super::plane::{self, Anchor, Axis, Layout, Mark, labelled, round_ticks};
 use super::theme::Ink;
-use super::{Plot, curve_name, phase_ink, phase_word};
+use super::{Plot, curve_name, levels, phase_ink, phase_word};
 
 const LAYOUT: Layout = Layout { width: 460, height: 300, left: 48, right: 16, top: 34, bottom: 44 };
 
@@ -42,12 +42,25 @@ pub(super) fn plot(curve: &Curve) -> Option<Plot> {
                 plane.upright(p.threads.log2(), low, high, ink);
             }
             plane.dot((p.threads.log2(), p.rate), 4, ink);
+            plane.hint((p.threads.log2(), p.rate), words(p));
         }
         half(plane, &points);
         plane.legend(&[("measured", ink, Mark::Dot), ("ideal", Ink::Dashed, Mark::Line)]);
     });
     let title = format!("Thread scaling, {}", phase_word(curve.phase));
-    Some(Plot::new(curve_name(&curve.knob, curve.phase), title, description(curve, &points), svg))
+    let name = curve_name(&curve.knob, curve.phase);
+    Some(Plot::new(name, title, description(curve, &points), svg, levels::data(curve)))
+}
+
+/// What is told of a point.
+fn words(p: &Point) -> String {
+    let interval = p.interval.map_or(String::new(), |(low, high)| {
+        format!(" [{}, {}]", format::three(low), format::three(high))
+    });
+    let efficiency = p
+        .efficiency
+        .map_or(String::new(), |share| format!(", efficiency {}", format::whole_percent(share)));
+    format!("{} threads: {} tok/s{interval}{efficiency}", p.threads, format::three(p.rate))
 }
 
 fn point(point: &crate::model::CurvePoint) -> Option<Point> {

@@ -4,6 +4,7 @@ use crate::model::{Effect, Findings, Verdict};
 use crate::render::format;
 use crate::stats::{Estimate, Separation};
 
+use super::data::{self, Data};
 use super::levels::knob_words;
 use super::plane::{self, Anchor, Axis, Layout, labelled, round_ticks, text_px};
 use super::theme::Ink;
@@ -63,11 +64,35 @@ pub(super) fn plot(findings: &Findings) -> Option<Plot> {
                 plane.lying(place(at), low, high, Ink::Text);
             }
             plane.text((axis.high, place(at)), (12, 0), &row.words, Ink::Text, Anchor::Left);
+            let half = 0.4;
+            plane.hint_area(
+                (row.from, place(at) - half),
+                (row.to, place(at) + half),
+                format!("{}: {}{}", row.name, row.words, row.interval_words()),
+            );
         }
     });
     let words: Vec<_> = rows.iter().map(|row| format!("{}: {}", row.name, row.words)).collect();
     let title = "From default to tuned, speed of whole turns".into();
-    Some(Plot::new("optimization-log", title, words.join("; "), svg).wide())
+    Some(Plot::new("optimization-log", title, words.join("; "), svg, data(&rows)).wide())
+}
+
+fn data(rows: &[Row]) -> Data {
+    let mut data = Data::new(&["step", "from", "to", "low", "high"]);
+    for row in rows {
+        let (low, high) = row.interval.unzip();
+        let ends = [Some(row.from), Some(row.to), low, high].map(data::number);
+        data.row(std::iter::once(row.name.clone()).chain(ends));
+    }
+    data
+}
+
+impl Row {
+    fn interval_words(&self) -> String {
+        self.interval.map_or(String::new(), |(low, high)| {
+            format!(" [{}×, {}×]", format::three(low), format::three(high))
+        })
+    }
 }
 
 /// Each bar begins where the one before ended and ends at what the changes so far were measured to

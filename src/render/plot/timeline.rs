@@ -1,11 +1,13 @@
 //! Every trial in the order of time, with the default's returns joined: drift shows as a slope.
 
 use crate::model::{Findings, Phase, Plan, Trial};
-use crate::render::trial::{rate, started};
+use crate::render::format;
+use crate::render::trial::{difference, rate, started};
 
+use super::data::{self, Data};
 use super::plane::{self, Axis, Layout, Mark, labelled, round_ticks};
 use super::theme::Ink;
-use super::{Plot, phase_word};
+use super::{Plot, phase_word, short};
 
 const LAYOUT: Layout = Layout { width: 940, height: 280, left: 52, right: 20, top: 34, bottom: 44 };
 
@@ -42,6 +44,10 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
     let svg = plane::draw(LAYOUT, &x, &y, |plane| {
         plane.line(&baseline, Ink::Default, 1);
         for (trial, at, rate) in &measured {
+            plane.hint((*at, *rate), words(plan, trial, *rate));
+            if trial.is_disturbed() {
+                plane.line(&[(*at, 0.0), (*at, top * 0.04)], Ink::Prefill, 2);
+            }
             match trial {
                 trial if trial.asked == plan.baseline => {
                     plane.square((*at, *rate), 3, Ink::Default);
@@ -60,6 +66,9 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
             ("tuned", Ink::Tuned, Mark::Dot),
             ("other settings", Ink::Muted, Mark::Dot),
         ];
+        if measured.iter().any(|(trial, ..)| trial.is_disturbed()) {
+            entries.push(("others ran, or clocks were held", Ink::Prefill, Mark::Line));
+        }
         if !failed.is_empty() {
             entries.push(("did not run", Ink::Bad, Mark::Cross));
         }
@@ -71,7 +80,49 @@ pub(super) fn plot(plan: &Plan, trials: &[Trial], findings: &Findings) -> Option
         baseline.len(),
         failed.len()
     );
-    Some(Plot::new("timeline", "The sweep over time".into(), description, svg).wide())
+    let data = data(plan, trials, begin.as_second());
+    Some(Plot::new("timeline", "The sweep over time".into(), description, svg, data).wide())
+}
+
+fn words(plan: &Plan, trial: &Trial, rate: f64) -> String {
+    let doubts = trial.caveats.iter().map(|doubt| format!("; {}", short(doubt, 80)));
+    format!(
+        "trial {} ({}): {}, {} tok/s{}",
+        trial.id,
+        trial.purpose.word(),
+        short(&difference(&plan.baseline, &trial.asked), 80),
+        format::three(rate),
+        doubts.collect::<String>()
+    )
+}
+
+fn data(plan: &Plan, trials: &[Trial], begin_s: i64) -> Data {
+    let mut data = Data::new(&[
+        "trial",
+        "seconds",
+        "purpose",
+        "setting",
+        "outcome",
+        "prefill_tok_per_s",
+        "decode_tok_per_s",
+        "disturbed",
+    ]);
+    for trial in trials {
+        let seconds = started(trial).map(|at| (at.as_second() - begin_s).to_string());
+        let [prefill, decode] =
+            [Phase::Prefill, Phase::Decode].map(|phase| data::number(rate(trial, phase)));
+        data.row([
+            trial.id.to_string(),
+            seconds.unwrap_or_default(),
+            trial.purpose.word().to_owned(),
+            difference(&plan.baseline, &trial.asked),
+            trial.outcome.kind().to_owned(),
+            prefill,
+            decode,
+            u8::from(trial.is_disturbed()).to_string(),
+        ]);
+    }
+    data
 }
 
 fn axes(last: f64, top: f64, phase: Phase) -> (Axis, Axis) {

@@ -4,6 +4,7 @@ use crate::model::LatencyProfile;
 use crate::render::format;
 
 use super::Plot;
+use super::data::Data;
 use super::plane::{self, Anchor, Axis, Layout, labelled, round_ticks};
 use super::theme::Ink;
 
@@ -46,7 +47,9 @@ pub(super) fn plot(latency: &LatencyProfile) -> Option<Plot> {
         }
         plane.line(&points, Ink::Decode, 1);
         for stall in &latency.stalls {
-            plane.cross((f64::from(stall.token), stall.took_s * 1e3), 4, Ink::Bad);
+            let at = (f64::from(stall.token), stall.took_s * 1e3);
+            plane.cross(at, 4, Ink::Bad);
+            plane.hint(at, format!("token {}: {}", stall.token, format::seconds(stall.took_s)));
         }
         if let Some(p50) = latency.token_p50_s {
             plane.lying(p50 * 1e3, 0.0, times.len() as f64, Ink::Muted);
@@ -63,5 +66,9 @@ pub(super) fn plot(latency: &LatencyProfile) -> Option<Plot> {
         show(latency.token_max_s),
         latency.stalls.len()
     );
-    Some(Plot::new("token-times", "Tokens in their order".to_owned(), words, svg).wide())
+    let mut data = Data::new(&["token", "seconds"]);
+    for (token, seconds) in times.iter().enumerate() {
+        data.row([token.to_string(), seconds.to_string()]);
+    }
+    Some(Plot::new("token-times", "Tokens in their order".to_owned(), words, svg, data).wide())
 }

@@ -1,11 +1,12 @@
 //! What was measured on what: machine, engine, model file, placement.
 
-use autotune_engine::api::{GpuLayers, Setting, Threading};
+use autotune_engine::api::{Setting, Threading};
 
 use crate::render::view::{BlockView, CellView, SectionView};
 use crate::render::{format, hardware, summary};
 
 use super::Evidence;
+use super::speed::knob_blocks;
 
 /// Machine, engine, model.
 pub(super) fn environment(evidence: Evidence<'_>) -> SectionView {
@@ -80,10 +81,7 @@ pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
     } else {
         "Other placements were not turned: `--knobs all` or `--knobs placement,strict` does"
     };
-    let mut blocks: Vec<_> = evidence
-        .figures(|name| ["placement", "strict", "numa"].iter().any(|knob| name.contains(knob)))
-        .into_iter()
-        .collect();
+    let mut blocks = knob_blocks(evidence, &["placement", "strict", "numa"]);
     if blocks.is_empty() {
         return SectionView::missing("affinity", "Affinity and NUMA", format!("{used}. {others}."));
     }
@@ -101,23 +99,6 @@ pub(super) fn quantization(evidence: Evidence<'_>) -> SectionView {
         format!(
             "This run measured one file, mostly {main}. To compare speeds, sweep another \
              quantization of the model; its quality is not measured by this version of autotune."
-        ),
-    )
-}
-
-/// Offload.
-pub(super) fn gpu_layers(evidence: Evidence<'_>) -> SectionView {
-    let layers = |setting: &Setting| match setting.load.gpu_layers {
-        GpuLayers::Count(0) => "on the CPU alone".to_owned(),
-        GpuLayers::Count(count) => format!("with {count} layers on the GPU"),
-        GpuLayers::All => "with all layers on the GPU".to_owned(),
-    };
-    SectionView::missing(
-        "gpu-layers",
-        "GPU layers",
-        format!(
-            "The tuned setting ran {}; other splits: not measured by this version of autotune.",
-            layers(&evidence.findings.best.setting)
         ),
     )
 }

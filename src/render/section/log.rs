@@ -1,8 +1,8 @@
-//! How the default became the tuned setting, and what else could be chosen.
+//! How the default became the tuned setting.
 
 use crate::model::{Effect, Verdict};
 use crate::render::view::{BlockView, CellView, SectionView};
-use crate::render::{format, summary, trial, verdict};
+use crate::render::{format, summary, verdict};
 use crate::stats::{Change, Separation};
 
 use super::Evidence;
@@ -100,66 +100,4 @@ fn lesson(effects: &[Effect]) -> String {
         return first;
     }
     format!("{first} Alone nothing can be told of {}: it may go back.", idle.join(", "))
-}
-
-/// Settings that are as good, and what was left out.
-pub(super) fn options(evidence: Evidence<'_>) -> SectionView {
-    let (plan, findings) = (evidence.plan, evidence.findings);
-    let mut blocks = Vec::new();
-    if !findings.tied_with.is_empty() {
-        let rows = findings.tied_with.iter().map(|setting| {
-            vec![
-                CellView::plain(trial::difference(&plan.baseline, setting)),
-                CellView::plain("~"),
-                CellView::plain("none known: as good within what was measured"),
-            ]
-        });
-        blocks.push(BlockView::table(
-            "Finalists that could not be told apart from the best",
-            &[
-                ("Setting, against the default", false),
-                ("Gain over the best", true),
-                ("Trade-off", false),
-            ],
-            rows.collect(),
-        ));
-    }
-    if !plan.rejected.is_empty() {
-        let rows = plan.rejected.iter().map(|rejected| {
-            let level = rejected.level.as_ref().map_or("all".to_owned(), ToString::to_string);
-            vec![
-                CellView::plain(&rejected.knob),
-                CellView::plain(level),
-                CellView::plain(&rejected.reason),
-            ]
-        });
-        blocks.push(BlockView::table(
-            "Left out of the search",
-            &[("Knob", false), ("Level", false), ("Why", false)],
-            rows.collect(),
-        ));
-    }
-    if !findings.failures.is_empty() {
-        let rows = findings.failures.iter().map(|failed| {
-            let setting = trial::difference(&plan.baseline, &failed.setting);
-            vec![
-                CellView::plain(setting).citing(&failed.evidence),
-                CellView::plain(&failed.kind),
-                CellView::plain(&failed.reason),
-            ]
-        });
-        blocks.push(BlockView::table(
-            "Settings that did not run",
-            &[("Setting", false), ("Outcome", false), ("Why", false)],
-            rows.collect(),
-        ));
-    }
-    if blocks.is_empty() {
-        return SectionView::missing(
-            "options",
-            "Other options",
-            "No finalist tied with the best, nothing was left out and every setting ran.",
-        );
-    }
-    SectionView::of("options", "Other options", blocks)
 }

@@ -6,6 +6,7 @@ mod environment;
 mod log;
 mod memory;
 mod method;
+mod options;
 mod profile;
 mod speed;
 
@@ -38,12 +39,8 @@ impl Evidence<'_> {
 
 use super::verdict::sentence;
 
-const NOT_YET: &str = "not measured by this version of autotune";
-
 /// Every section, in order.
 pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
-    let absent =
-        |id, title, what: &str| SectionView::missing(id, title, format!("{what}: {NOT_YET}."));
     vec![
         speed::metrics(evidence),
         environment::environment(evidence),
@@ -51,20 +48,16 @@ pub(super) fn all(evidence: Evidence<'_>) -> Vec<SectionView> {
         profile::utilization(evidence),
         speed::threads(evidence),
         environment::affinity(evidence),
-        absent(
-            "context",
-            "Context size",
-            "Speed and memory over context sizes; this run has one context size",
-        ),
+        speed::context(evidence),
         speed::variants(evidence),
         environment::quantization(evidence),
-        environment::gpu_layers(evidence),
+        speed::gpu_layers(evidence),
         speed::batching(evidence),
         memory::memory(evidence),
         speed::latency(evidence),
         profile::counters(evidence),
         log::log(evidence),
-        log::options(evidence),
+        options::options(evidence),
         advice::actions(evidence),
         advice::production(evidence),
         advice::validation(evidence),

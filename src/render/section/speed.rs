@@ -1,9 +1,9 @@
 //! Speeds: default against tuned, over threads, over CPU variants and batches, by phase.
 
-use autotune_engine::api::Setting;
+use autotune_engine::api::{Bytes, GpuLayers, Setting};
 
-use crate::model::{Curve, Findings, Phase, Verdict};
-use crate::render::plot::{curve_name, is_thread_count, phase_word};
+use crate::model::{ContextMemory, Curve, Findings, Phase, Verdict};
+use crate::render::plot::{DEPTH, GPU_LAYERS, curve_name, is_thread_count, phase_word};
 use crate::render::view::{BlockView, CellView, SectionView, Tone};
 use crate::render::{format, summary};
 
@@ -12,12 +12,12 @@ use super::Evidence;
 /// Default and tuned metrics with targets.
 pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
     let tuned = summary::has_tuned(evidence.findings);
-    let rows = summary::metrics(evidence.findings).into_iter().map(|metric| {
+    let rows = summary::metrics(evidence.plan, evidence.findings).into_iter().map(|metric| {
         let mut row = vec![CellView::plain(metric.name), metric.default];
         if tuned {
             row.extend([metric.tuned, metric.change]);
         }
-        row.push(CellView::none());
+        row.push(metric.target);
         row
     });
     let cited = |trials: &[u32]| CellView::default().citing(trials);
@@ -46,11 +46,23 @@ pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
             table,
             BlockView::text(
                 "Default is what llama-server of this version would run here. A change is only \
-                 given where the two were compared in interleaved pairs. Numbers to reach are \
-                 set with --goal.",
+                 given where the two were compared in interleaved pairs.",
             ),
+            BlockView::text(targets(evidence)),
         ],
     )
+}
+
+/// What the targets are held against, or how to set them.
+fn targets(evidence: Evidence<'_>) -> String {
+    let mut wanted = evidence.plan.wanted();
+    let held = if summary::recommended(evidence.findings) { "tuned" } else { "default" };
+    match wanted.next() {
+        Some(_) => format!("Targets are held against the {held} setting and its interval."),
+        None => "No targets were set: `autotune sweep --goal tg=30,ttft=500ms,memory=32GB` or \
+                 the limits of a workload set them."
+            .to_owned(),
+    }
 }
 
 /// Speed over thread counts.
@@ -130,6 +142,79 @@ pub(super) fn variants(evidence: Evidence<'_>) -> SectionView {
     SectionView::of("variants", "CPU variants (SIMD)", blocks)
 }
 
+/// Speed over filled context, memory over its size.
+pub(super) fn context(evidence: Evidence<'_>) -> SectionView {
+    let mut blocks = knob_blocks(evidence, &[DEPTH, "context"]);
+    let (plan, memory) = (evidence.plan, &evidence.plan.context_memory);
+    blocks.extend(evidence.figures(|name| name == "context-memory"));
+    if let [first, .., last] = memory.as_slice() {
+        let whole = |it: &ContextMemory| it.memory.with(&it.devices);
+        let more = whole(last).kv_bytes.0.saturating_sub(whole(first).kv_bytes.0);
+        let tokens = u64::from(last.context.saturating_sub(first.context)).max(1);
+        blocks.push(BlockView::text(format!(
+            "A token of context takes {} of KV cache ({} keys, {} values); from {} to {} tokens \
+             the default setting grows from {} to {}, counted by the engine without allocating.",
+            Bytes(more / tokens),
+            plan.baseline.context.type_k,
+            plan.baseline.context.type_v,
+            format::count(first.context.into()),
+            format::count(last.context.into()),
+            whole(first).total(),
+            whole(last).total()
+        )));
+    }
+    if blocks.is_empty() {
+        return SectionView::missing(
+            "context",
+            "Context size",
+            "No curve over filled context and no forecast of memory: `autotune sweep` with a \
+             budget of 10 minutes or more measures the one and counts the other.",
+        );
+    }
+    SectionView::of("context", "Context size", blocks)
+}
+
+/// Layers on graphics cards.
+pub(super) fn gpu_layers(evidence: Evidence<'_>) -> SectionView {
+    let (id, title) = ("gpu-layers", "GPU layers");
+    let layers = |setting: &Setting| match setting.load.gpu_layers {
+        GpuLayers::Count(0) => "on the CPU alone".to_owned(),
+        GpuLayers::Count(count) => format!("with {count} layers on the GPU"),
+        GpuLayers::All => "with all layers on the GPU".to_owned(),
+    };
+    let ran = format!(
+        "The default ran {}, the best {}.",
+        layers(&evidence.findings.baseline.setting),
+        layers(&evidence.findings.best.setting)
+    );
+    let mut blocks = knob_blocks(evidence, &[GPU_LAYERS]);
+    let too_many: Vec<Vec<CellView>> = evidence
+        .plan
+        .rejected
+        .iter()
+        .filter(|rejected| rejected.knob == GPU_LAYERS)
+        .map(|rejected| {
+            let level = rejected.level.as_ref().map_or("all".to_owned(), ToString::to_string);
+            vec![CellView::plain(level), CellView::plain(&rejected.reason)]
+        })
+        .collect();
+    if !too_many.is_empty() {
+        let columns = [("Layers", false), ("Why they were left out", false)];
+        blocks.push(BlockView::table("Counts that were not tried", &columns, too_many));
+    }
+    if blocks.is_empty() {
+        let why = "No curve over layers: this engine drives no GPU here (`autotune detect` lists \
+                   them), or the sweep did not turn `gpu_layers` (`--knobs gpu_layers`).";
+        return SectionView::missing(id, title, format!("{ran} {why}"));
+    }
+    blocks.insert(0, BlockView::text(ran));
+    SectionView::of(id, title, blocks)
+}
+
+/// Knobs that have a section of their own.
+const ELSEWHERE: [&str; 7] =
+    ["isa_variant", DEPTH, "context", GPU_LAYERS, "placement", "strict", "numa"];
+
 /// Physical batch, flash attention and every other knob that has no section of its own.
 pub(super) fn batching(evidence: Evidence<'_>) -> SectionView {
     let others: Vec<&str> = evidence
@@ -137,7 +222,7 @@ pub(super) fn batching(evidence: Evidence<'_>) -> SectionView {
         .curves
         .iter()
         .map(|curve| curve.knob.as_str())
-        .filter(|knob| !is_thread_count(knob) && *knob != "isa_variant")
+        .filter(|knob| !is_thread_count(knob) && !ELSEWHERE.contains(knob))
         .collect();
     let blocks = knob_blocks(evidence, &others);
     if blocks.is_empty() {
@@ -151,7 +236,7 @@ pub(super) fn batching(evidence: Evidence<'_>) -> SectionView {
     SectionView::of("batching", "Batch and attention", blocks)
 }
 
-fn knob_blocks(evidence: Evidence<'_>, knobs: &[&str]) -> Vec<BlockView> {
+pub(super) fn knob_blocks(evidence: Evidence<'_>, knobs: &[&str]) -> Vec<BlockView> {
     let curves: Vec<_> =
         evidence.findings.curves.iter().filter(|c| knobs.contains(&c.knob.as_str())).collect();
     let names: Vec<_> = curves.iter().map(|curve| curve_name(&curve.knob, curve.phase)).collect();

@@ -1,0 +1,70 @@
+//! The published JSON Schema is that of the documents that are written.
+//!
+//! `AUTOTUNE_UPDATE_GOLDENS=1 cargo test --release --test schema` rewrites it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use autotune::model::Findings;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn published() -> Value {
+    let path = root().join("docs/schema/findings.schema.json");
+    let now = serde_json::to_string_pretty(&Findings::json_schema()).unwrap() + "\n";
+    if std::env::var_os("AUTOTUNE_UPDATE_GOLDENS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &now).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == now, "{} is old; AUTOTUNE_UPDATE_GOLDENS=1 rewrites it", path.display());
+    serde_json::from_str(&kept).unwrap()
+}
+
+/// The findings of every run that is kept as an example.
+fn examples() -> Vec<(PathBuf, Value)> {
+    let runs = fs::read_dir(root().join("reports")).unwrap();
+    let files = runs.map(|run| run.unwrap().path().join("findings.json"));
+    files
+        .filter(|path| path.exists())
+        .map(|path| {
+            let json = fs::read_to_string(&path).unwrap();
+            (path, serde_json::from_str(&json).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_is_of_the_published_schema() {
+    let validator = jsonschema::validator_for(&published()).unwrap();
+    let examples = examples();
+    assert!(examples.len() >= 3, "{}", examples.len());
+    for (path, document) in examples {
+        let errors: Vec<String> = validator
+            .iter_errors(&document)
+            .take(3)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", path.display());
+    }
+}
+
+#[test]
+fn a_document_with_a_wrong_part_is_not_of_the_schema() {
+    let validator = jsonschema::validator_for(&published()).unwrap();
+    let (_, document) = examples().remove(0);
+    for (pointer, wrong) in [
+        ("/schema", Value::from(7)),
+        ("/baseline/setting/context/ubatch", Value::from("many")),
+        ("/baseline/setting/load/gpu_layers", Value::from("most")),
+        ("/verdict/kind", Value::from("probably")),
+        ("/curves", Value::Null),
+    ] {
+        let mut changed = document.clone();
+        *changed.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = wrong;
+        assert!(!validator.is_valid(&changed), "{pointer} may be anything");
+    }
+}
