@@ -4,7 +4,7 @@ use autotune_engine::api::{BufferUse, Bytes, Setting};
 use serde::{Deserialize, Serialize};
 
 use super::Level;
-use crate::stats::{Change, Estimate};
+use crate::stats::{Change, Estimate, Separation};
 
 /// What a sweep found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,19 @@ impl Findings {
 
     /// Version of the document.
     pub const SCHEMA: &'static str = "autotune.findings/1";
+
+    /// Whether something else than the default is shown beside it.
+    #[must_use]
+    pub fn has_tuned(&self) -> bool {
+        self.best.setting != self.baseline.setting
+    }
+
+    /// Whether the shown best may be recommended: proven to be faster.
+    #[must_use]
+    pub fn recommends_tuned(&self) -> bool {
+        let faster = |turn: &Change| turn.separation == Separation::Faster;
+        self.has_tuned() && matches!(&self.verdict, Verdict::Confirmed { turn, .. } if faster(turn))
+    }
 }
 
 /// One setting with its absolute speeds.

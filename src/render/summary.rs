@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::export;
 use crate::knob::Tool;
 use crate::model::{Candidate, Findings, ModelCard, Plan, Verdict};
-use crate::stats::{Change, Separation};
+use crate::stats::Change;
 
 use super::view::{CellView, CodeView, FactView, MetricView, StepView, SummaryView, Tone, links};
 use super::{format, hardware, verdict};
@@ -25,23 +25,11 @@ pub(super) fn view(machine: &Value, plan: &Plan, findings: &Findings) -> Summary
         sentence: wording.sentence,
         facts: facts(machine, plan),
         metrics: metrics(findings),
-        tuned: has_tuned(findings),
+        tuned: findings.has_tuned(),
         steps: steps(findings),
         command: command(plan, findings),
         evidence,
     }
-}
-
-/// Whether something else than the default is shown beside it.
-pub(super) fn has_tuned(findings: &Findings) -> bool {
-    findings.best.setting != findings.baseline.setting
-}
-
-/// Whether the shown best may be recommended: proven to be faster.
-pub(super) fn recommended(findings: &Findings) -> bool {
-    has_tuned(findings)
-        && matches!(&findings.verdict, Verdict::Confirmed { turn, .. }
-            if turn.separation == Separation::Faster)
 }
 
 /// A model's name for people.
@@ -103,7 +91,7 @@ pub(super) fn metrics(findings: &Findings) -> Vec<MetricView> {
     let row = |name, cell: fn(&Candidate) -> CellView, change: Option<&Change>| MetricView {
         name,
         default: cell(&findings.baseline),
-        tuned: if has_tuned(findings) { cell(&findings.best) } else { CellView::none() },
+        tuned: if findings.has_tuned() { cell(&findings.best) } else { CellView::none() },
         change: compared(change),
     };
     vec![
@@ -164,7 +152,7 @@ pub(super) fn steps(findings: &Findings) -> Vec<StepView> {
 
 /// The command worth copying: the tuned one only where it was proven.
 fn command(plan: &Plan, findings: &Findings) -> CodeView {
-    let proven = recommended(findings);
+    let proven = findings.recommends_tuned();
     let setting = if proven { &findings.best.setting } else { &findings.baseline.setting };
     let label = if proven { "Run the tuned setting" } else { "Run the default setting" };
     code(plan, setting, Tool::LlamaServer, label)

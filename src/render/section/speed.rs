@@ -11,7 +11,7 @@ use super::Evidence;
 
 /// Default and tuned metrics with targets.
 pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
-    let tuned = summary::has_tuned(evidence.findings);
+    let tuned = evidence.findings.has_tuned();
     let rows = summary::metrics(evidence.findings).into_iter().map(|metric| {
         let mut row = vec![CellView::plain(metric.name), metric.default];
         if tuned {
@@ -208,7 +208,7 @@ pub(super) fn latency(evidence: Evidence<'_>) -> SectionView {
 
 fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     let Findings { baseline, best, .. } = evidence.findings;
-    let tuned = summary::has_tuned(evidence.findings);
+    let tuned = evidence.findings.has_tuned();
     let load = |candidate: &crate::model::Candidate| {
         let shares_load = |asked: &Setting| {
             (&asked.process, &asked.load) == (&candidate.setting.process, &candidate.setting.load)
