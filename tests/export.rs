@@ -18,8 +18,8 @@ use autotune::knob;
 use autotune::plan::{self, Limits, Wish};
 use autotune::store::RunDirectory;
 use autotune_engine::api::{
-    ContextSetting, CpuMask, Devices, Engine, FlashAttention, KvType, LoadMode, MemoryPolicy,
-    Numa, Priority, Setting, SplitMode, Toggle,
+    ContextSetting, CpuMask, Devices, Engine, FlashAttention, KvType, LoadMode, MemoryPolicy, Numa,
+    Priority, Setting, SplitMode, Toggle,
 };
 use autotune_engine::sim::{Simulator, World};
 
@@ -195,7 +195,9 @@ fn what_is_no_run_or_no_target_is_one_line() {
 fn tools(skipped: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("AUTOTUNE_LLAMA_TOOLS").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("skipped: {skipped}: AUTOTUNE_LLAMA_TOOLS names no folder of llama.cpp's programs");
+        eprintln!(
+            "skipped: {skipped}: AUTOTUNE_LLAMA_TOOLS names no folder of llama.cpp's programs"
+        );
     }
     folder
 }
@@ -212,8 +214,11 @@ fn shell(script: &str, tools: &Path) -> Command {
     command
 }
 
+/// What makes a setting of the default.
+type Turn = fn(&mut Setting);
+
 /// The settings that llama.cpp's own parsers are shown.
-fn settings() -> [(&'static str, fn(&mut Setting)); 3] {
+fn settings() -> [(&'static str, Turn); 3] {
     [("default", |_| {}), ("everything", everything), ("locked", locked)]
 }
 
@@ -319,7 +324,8 @@ impl Server {
 
     fn get(&self, page: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        let request = format!("GET {page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {page} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;

@@ -132,7 +132,7 @@ fn document(subject: &Subject<'_>) -> Document {
 fn origin(subject: &Subject<'_>) -> Origin {
     let (plan, engine) = (subject.plan, &subject.plan.engine);
     let gain = match (subject.choice, &subject.findings.verdict) {
-        (super::Choice::Tuned, Verdict::Confirmed { turn, .. }) => Some(turn.clone()),
+        (super::Choice::Tuned, Verdict::Confirmed { turn, .. }) => Some(*turn),
         _ => None,
     };
     Origin {

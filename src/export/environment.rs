@@ -73,7 +73,8 @@ impl Target for Environment {
              unit; `docker run --env-file` takes it as long as no value is in quotes"
                 .to_owned(),
         ];
-        let mut notes: Vec<String> = flags.iter().map(|words| flag_note(subject, words)).collect();
+        let mut notes: Vec<String> =
+            flags.iter().filter_map(|words| flag_note(subject, words)).collect();
         let programs = Wrapper::of(setting).programs();
         if !programs.is_empty() {
             let line = programs.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
@@ -100,18 +101,19 @@ pub(super) fn variables(subject: &Subject<'_>) -> (Vec<(&'static str, String)>, 
     (variables, flags)
 }
 
-/// What it costs that a flag has no variable.
-fn flag_note(subject: &Subject<'_>, words: &[String]) -> String {
-    let setting = subject.setting();
+/// What it costs that a flag has no variable; `None` where llama-server does so anyway.
+fn flag_note(subject: &Subject<'_>, words: &[String]) -> Option<String> {
+    let (setting, plain) = (subject.setting(), knob::plain(subject.setting()));
     let said = format!("no variable says `{}`; add it to the command", words.join(" "));
     let knob = knob::ALL
         .iter()
         .find(|knob| knob.spell(Tool::LlamaServer, &knob.read(setting)).first() == words.first());
     match (subject.choice, knob) {
+        (_, Some(knob)) if knob.read(setting) == knob.read(&plain) => None,
         (Choice::Tuned, Some(knob)) => {
-            format!("{said}: {}", cost::of(subject.findings, knob.name()))
+            Some(format!("{said}: {}", cost::of(subject.findings, knob.name())))
         }
-        _ => said,
+        _ => Some(said),
     }
 }
 

@@ -35,10 +35,7 @@ impl Target for LlamaSwap {
         let mut lines = vec![line(&first), "--port ${PORT}".to_owned()];
         lines.extend(grouped(&subject.arguments(Tool::LlamaServer, subject.model)).map(line));
         let readable = lines.iter().all(|line| comment::clean(line) == *line);
-        let command = match readable {
-            true => Yaml::Block(lines),
-            false => Yaml::text(lines.join(" ")),
-        };
+        let command = if readable { Yaml::Block(lines) } else { Yaml::text(lines.join(" ")) };
         let mut entry = vec![("cmd", command)];
         if !wrapper.environment.is_empty() {
             let pairs = wrapper.environment.iter().map(|(name, value)| format!("{name}={value}"));

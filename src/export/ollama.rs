@@ -66,10 +66,10 @@ fn from(model: &str, notes: &mut Vec<String>) -> String {
         return format!("FROM {plain}\n");
     }
     let edges = model.trim() != model || model.starts_with('"');
-    match broken || edges {
-        true => format!("FROM \"\"\"{model}\"\"\"\n"),
-        false => format!("FROM {model}\n"),
+    if broken || edges {
+        return format!("FROM \"\"\"{model}\"\"\"\n");
     }
+    format!("FROM {model}\n")
 }
 
 /// What a Modelfile has parameters for, and what the server takes from its environment.
