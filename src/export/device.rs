@@ -19,7 +19,7 @@ pub(super) fn cards(subject: &Subject<'_>) -> Option<Cards> {
     if load.gpu_layers == GpuLayers::Count(0) {
         return None;
     }
-    let names: Vec<String> = match &load.devices {
+    let mut names: Vec<String> = match &load.devices {
         Devices::None => return None,
         Devices::Named(names) => names.clone(),
         Devices::Auto => {
@@ -32,6 +32,8 @@ pub(super) fn cards(subject: &Subject<'_>) -> Option<Cards> {
             if known.is_empty() { seen.collect() } else { known }
         }
     };
+    // Those of other machines are no matter of the container.
+    names.retain(|name| !name.starts_with("RPC"));
     let backend = |name: &String| name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
     let first = names.first().map(backend)?;
     let count = names.iter().filter(|name| backend(name) == first).count();
@@ -54,14 +56,16 @@ pub(super) fn image(cards: Option<&Cards>) -> String {
 /// What is to be known of the image.
 pub(super) fn notes(subject: &Subject<'_>, cards: Option<&Cards>) -> Vec<String> {
     let mut notes = Vec::new();
-    let offloads = subject.setting().load.gpu_layers != GpuLayers::Count(0);
+    let setting = subject.setting();
+    let offloads = setting.load.gpu_layers != GpuLayers::Count(0);
+    let elsewhere = setting.load.devices == Devices::None || !setting.process.rpc.is_empty();
     let known = ["CUDA", "Vulkan", "ROCm", "MUSA", "SYCL"];
     match cards {
         Some(cards) if !known.contains(&cards.backend.as_str()) => notes.push(format!(
             "llama.cpp has no image for {}; this one computes on the processor alone",
             cards.backend
         )),
-        None if offloads && subject.setting().load.devices != Devices::None => notes.push(
+        None if offloads && !elsewhere => notes.push(
             "the setting puts layers on devices, but the run names none: choose the image for \
              yours (server-cuda, server-vulkan, server-rocm)"
                 .to_owned(),

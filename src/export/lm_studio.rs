@@ -49,7 +49,9 @@ impl Target for LmStudio {
         for knob in flags::written(Tool::LlamaServer, setting, &tuned) {
             let own = said(knob.name(), setting, subject.plan.model.layers);
             let level = knob.read(setting);
-            let silent = own.is_empty() && level != knob.read(&plain);
+            // The app's own default is four at once.
+            let off_default = level != knob.read(&plain) || knob.name() == "sequences";
+            let silent = own.is_empty() && off_default;
             if silent && !unsaid::is_wrapped(knob.name(), setting) && knob.name() != "isa_variant" {
                 notes.push(unsaid_note(subject, knob, &level));
             }

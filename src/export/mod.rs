@@ -2,8 +2,8 @@
 //!
 //! [`command`] spells it for one of llama.cpp's programs; [`TARGETS`] are the forms that
 //! `autotune export` hands over, one file each. What a target cannot express becomes a note that
-//! says what it costs. Which setting deserves to be exported is left to `analysis`, running it on
-//! a real server to `verify` and its user.
+//! says what it costs. Which setting deserves to be exported is left to `analysis`, checking it on
+//! a real server to its user.
 
 mod command;
 mod comment;
