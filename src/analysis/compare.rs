@@ -5,7 +5,7 @@ use crate::knob;
 use crate::model::{
     ComparedRun, Comparison, Difference, Findings, Machine, Plan, SettingDifference, Verdict,
 };
-use crate::stats::{Change, Estimate, Separation, unpaired_change};
+use crate::stats::{Estimate, unpaired_change};
 
 /// A run as far as it is compared.
 #[derive(Debug, Clone, Copy)]
@@ -65,17 +65,17 @@ fn turned(time: Estimate) -> Estimate {
 
 fn run(side: Side<'_>) -> ComparedRun {
     let findings = side.findings;
+    let tuned = findings.recommends_tuned();
     let gain = match &findings.verdict {
-        Verdict::Confirmed { turn, .. } if turn.separation == Separation::Faster => Some(*turn),
+        Verdict::Confirmed { turn, .. } if tuned => Some(*turn),
         Verdict::Confirmed { .. } | Verdict::KeepBaseline | Verdict::Unconfirmed { .. } => None,
     };
-    let tuned = gain.is_some() && findings.best.setting != findings.baseline.setting;
     ComparedRun {
         created_at: side.plan.created_at.clone(),
         command: side.plan.command.clone(),
         recommended: if tuned { findings.best.clone() } else { findings.baseline.clone() },
         tuned,
-        gain: gain.filter(|_: &Change| tuned),
+        gain,
     }
 }
 

@@ -8,6 +8,7 @@ mod detect;
 mod doctor;
 mod engine;
 mod exit;
+mod export;
 mod global;
 mod interrupt;
 mod launch;
@@ -45,6 +46,7 @@ Examples:
   autotune plan --model m.gguf                     what fits, before any run
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
+  autotune export RUN --to ollama -o Modelfile     and run them elsewhere
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be
 measured, 5 other failure, 130 interrupted with state saved.")]
@@ -63,6 +65,7 @@ enum Verb {
     Sweep(Box<sweep::Arguments>),
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
+    Export(export::Arguments),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
@@ -116,6 +119,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
+        Verb::Export(arguments) => export::run(arguments, printer),
     }
 }
 

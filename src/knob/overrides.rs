@@ -58,8 +58,10 @@ impl Knob for OverridesKnob {
 
     fn spell(&self, tool: Tool, level: &Level) -> Vec<String> {
         let text = level.to_string();
+        // All of them cut at the first equals sign and at commas, wherever these stand.
+        let cut = |one: &str| one.rsplit_once('=').is_some_and(|(it, _)| it.contains([',', '=']));
         match tool {
-            _ if text == "none" => Vec::new(),
+            _ if text == "none" || text.split(';').any(cut) => Vec::new(),
             Tool::LlamaServer | Tool::LlamaCli => {
                 vec!["--override-tensor".into(), text.replace(';', ",")]
             }
@@ -86,6 +88,11 @@ mod tests {
         );
         let spelled = OverridesKnob.spell(Tool::LlamaServer, &level);
         assert_eq!(spelled, ["--override-tensor", "exps=CPU,blk.1=CUDA0"]);
+        // No quoting saves a comma from llama.cpp's programs.
+        for cut in ["blk.{1,2}=CPU", "(?=a)b=CPU"] {
+            assert!(OverridesKnob.spell(Tool::LlamaServer, &word(cut)).is_empty(), "{cut}");
+            assert!(OverridesKnob.spell(Tool::LlamaBench, &word(cut)).is_empty(), "{cut}");
+        }
         assert_eq!(OverridesKnob.offer(&ground(&changed, &[])).levels, [level]);
     }
 }

@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 
 use super::Level;
-use crate::stats::{Change, Estimate};
+use crate::stats::{Change, Estimate, Separation};
 
 /// What a sweep found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +88,19 @@ impl Findings {
     pub fn json_schema() -> serde_json::Value {
         let settings = SchemaSettings::draft2020_12().for_serialize();
         settings.into_generator().into_root_schema_for::<Self>().to_value()
+    }
+
+    /// Whether something else than the default is shown beside it.
+    #[must_use]
+    pub fn has_tuned(&self) -> bool {
+        self.best.setting != self.baseline.setting
+    }
+
+    /// Whether the shown best may be recommended: proven to be faster.
+    #[must_use]
+    pub fn recommends_tuned(&self) -> bool {
+        let faster = |turn: &Change| turn.separation == Separation::Faster;
+        self.has_tuned() && matches!(&self.verdict, Verdict::Confirmed { turn, .. } if faster(turn))
     }
 }
 

@@ -26,25 +26,13 @@ pub(super) fn view(machine: &Value, plan: &Plan, findings: &Findings) -> Summary
         sentence: wording.sentence,
         facts: facts(machine, plan, findings),
         metrics: metrics(plan, findings),
-        tuned: has_tuned(findings),
+        tuned: findings.has_tuned(),
         columns: ["Default", "Tuned", "Speed, paired"].map(str::to_owned),
         targets: plan.wanted().next().is_some(),
         steps: steps(findings),
         command: command(plan, findings),
         evidence,
     }
-}
-
-/// Whether something else than the default is shown beside it.
-pub(super) fn has_tuned(findings: &Findings) -> bool {
-    findings.best.setting != findings.baseline.setting
-}
-
-/// Whether the shown best may be recommended: proven to be faster.
-pub(super) fn recommended(findings: &Findings) -> bool {
-    has_tuned(findings)
-        && matches!(&findings.verdict, Verdict::Confirmed { turn, .. }
-            if turn.separation == Separation::Faster)
 }
 
 /// A model's name for people.
@@ -94,7 +82,7 @@ fn facts(machine: &Value, plan: &Plan, findings: &Findings) -> Vec<FactView> {
 /// What the tuned setting takes that the default does not.
 pub(super) fn costs(findings: &Findings) -> String {
     let (default, best) = (&findings.baseline, &findings.best);
-    if !recommended(findings) {
+    if !findings.recommends_tuned() {
         return "nothing: the default stays".to_owned();
     }
     let mut costs = Vec::new();
@@ -146,7 +134,7 @@ pub(super) fn metrics(plan: &Plan, findings: &Findings) -> Vec<MetricView> {
         None => CellView::none(),
     };
     let changes = [turn, prefill, decode];
-    let tuned = if has_tuned(findings) { cells(&findings.best) } else { Vec::new() };
+    let tuned = if findings.has_tuned() { cells(&findings.best) } else { Vec::new() };
     let mut tuned = tuned.into_iter().map(|(_, cell)| cell);
     let rows = cells(&findings.baseline).into_iter().enumerate();
     let mut rows: Vec<MetricView> = rows
@@ -196,7 +184,7 @@ const ROWS_WITHOUT_GPU: usize = 7;
 
 /// The setting that goals are held against.
 fn shown(findings: &Findings) -> &Candidate {
-    if recommended(findings) { &findings.best } else { &findings.baseline }
+    if findings.recommends_tuned() { &findings.best } else { &findings.baseline }
 }
 
 fn target(goal: Goal, candidate: &Candidate) -> CellView {
@@ -267,7 +255,7 @@ pub(super) fn steps(findings: &Findings) -> Vec<StepView> {
 
 /// The command worth copying: the tuned one only where it was proven.
 fn command(plan: &Plan, findings: &Findings) -> CodeView {
-    let proven = recommended(findings);
+    let proven = findings.recommends_tuned();
     let setting = if proven { &findings.best.setting } else { &findings.baseline.setting };
     let label = if proven { "Run the tuned setting" } else { "Run the default setting" };
     code(plan, setting, Tool::LlamaServer, label)

@@ -21,7 +21,7 @@ fn item(label: &str, text: impl Into<String>) -> ItemView {
 pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
     let (plan, findings) = (evidence.plan, evidence.findings);
     let mut items = Vec::new();
-    if summary::recommended(findings) {
+    if findings.recommends_tuned() {
         items.push(item("Quick", "start llama-server with the command of the tuned setting"));
     } else {
         match &findings.verdict {
@@ -74,7 +74,7 @@ pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
 /// What to run with, watch, and when to tune again.
 pub(super) fn production(evidence: Evidence<'_>) -> SectionView {
     let (plan, findings) = (evidence.plan, evidence.findings);
-    let chosen = if summary::recommended(findings) { &findings.best } else { &findings.baseline };
+    let chosen = if findings.recommends_tuned() { &findings.best } else { &findings.baseline };
     let threads = &chosen.setting.threads;
     let mut items = vec![item(
         "Threads",
@@ -163,8 +163,8 @@ pub(super) fn commands(evidence: Evidence<'_>) -> SectionView {
     let (default, best) = (&findings.baseline.setting, &findings.best.setting);
     let code = |setting, tool, label| BlockView::Code(summary::code(plan, setting, tool, label));
     let mut blocks = Vec::new();
-    if summary::has_tuned(findings) {
-        let (server, cli) = if summary::recommended(findings) {
+    if findings.has_tuned() {
+        let (server, cli) = if findings.recommends_tuned() {
             ("llama-server, tuned", "llama-cli, tuned")
         } else {
             ("llama-server, best seen but not proven", "llama-cli, best seen but not proven")

@@ -3,8 +3,8 @@
 use autotune_engine::api::{BufferUse, Bytes};
 
 use crate::model::Candidate;
+use crate::render::format;
 use crate::render::view::{BlockView, CellView, SectionView};
-use crate::render::{format, summary};
 
 use super::Evidence;
 
@@ -15,7 +15,7 @@ pub(super) fn memory(evidence: Evidence<'_>) -> SectionView {
     if !findings.baseline.buffers.is_empty() {
         blocks.push(table("Default", &findings.baseline));
     }
-    if summary::has_tuned(findings) && !findings.best.buffers.is_empty() {
+    if findings.has_tuned() && !findings.best.buffers.is_empty() {
         blocks.push(table("Tuned", &findings.best));
     }
     if blocks.is_empty() {

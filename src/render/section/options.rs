@@ -102,7 +102,7 @@ fn choice(option: String, gain: CellView, effort: &str, price: String) -> Vec<Ce
 
 fn tuned(evidence: Evidence<'_>) -> Option<Vec<CellView>> {
     let findings = evidence.findings;
-    if !summary::recommended(findings) {
+    if !findings.recommends_tuned() {
         return None;
     }
     let metric = summary::metrics(evidence.plan, findings).into_iter().next()?;

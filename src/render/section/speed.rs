@@ -11,7 +11,7 @@ use super::Evidence;
 
 /// Default and tuned metrics with targets.
 pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
-    let tuned = summary::has_tuned(evidence.findings);
+    let tuned = evidence.findings.has_tuned();
     let rows = summary::metrics(evidence.plan, evidence.findings).into_iter().map(|metric| {
         let mut row = vec![CellView::plain(metric.name), metric.default];
         if tuned {
@@ -56,7 +56,7 @@ pub(super) fn metrics(evidence: Evidence<'_>) -> SectionView {
 /// What the targets are held against, or how to set them.
 fn targets(evidence: Evidence<'_>) -> String {
     let mut wanted = evidence.plan.wanted();
-    let held = if summary::recommended(evidence.findings) { "tuned" } else { "default" };
+    let held = if evidence.findings.recommends_tuned() { "tuned" } else { "default" };
     match wanted.next() {
         Some(_) => format!("Targets are held against the {held} setting and its interval."),
         None => "No targets were set: `autotune sweep --goal tg=30,ttft=500ms,memory=32GB` or \
@@ -293,7 +293,7 @@ pub(super) fn latency(evidence: Evidence<'_>) -> SectionView {
 
 fn phases(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     let Findings { baseline, best, .. } = evidence.findings;
-    let tuned = summary::has_tuned(evidence.findings);
+    let tuned = evidence.findings.has_tuned();
     let load = |candidate: &crate::model::Candidate| {
         let shares_load = |asked: &Setting| {
             (&asked.process, &asked.load) == (&candidate.setting.process, &candidate.setting.load)
