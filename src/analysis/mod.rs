@@ -15,6 +15,7 @@ mod verdict;
 
 use crate::model::{Findings, Outcome, Plan, Source, Trial};
 use pace::paced;
+pub use verdict::best_found;
 
 /// What the trials show; `stopped_because` is one sentence.
 #[must_use]

@@ -9,6 +9,7 @@ mod doctor;
 mod engine;
 mod exit;
 mod global;
+mod guard;
 mod interrupt;
 mod launch;
 mod man;
@@ -26,6 +27,7 @@ mod spelling;
 mod sweep;
 mod synth;
 mod variants;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -63,6 +65,7 @@ enum Verb {
     Sweep(Box<sweep::Arguments>),
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
+    Verify(Box<verify::Arguments>),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
@@ -74,6 +77,8 @@ enum Verb {
     Probe(probe::Arguments),
     #[command(hide = true)]
     Launch(launch::Arguments),
+    #[command(hide = true)]
+    Guard(guard::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -110,12 +115,14 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Probe(arguments) => probe::run(arguments),
         Verb::Launch(arguments) => launch::run(arguments),
+        Verb::Guard(arguments) => guard::run(arguments),
         Verb::Plan(arguments) => plan::run(arguments, printer),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::Profile(arguments) => profile::run(arguments, printer),
         Verb::RpcServer(arguments) => rpc_server::run(arguments, printer),
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
+        Verb::Verify(arguments) => verify::run(arguments, printer),
     }
 }
 

@@ -15,6 +15,7 @@ mod peaks;
 mod profile;
 mod run;
 mod table;
+mod verification;
 
 pub use cache::{CacheKey, ResultCache};
 pub use error::StoreError;
@@ -23,3 +24,4 @@ pub use peaks::{PeakStore, Tested};
 pub use profile::{PROFILE, read_profile, write_profile};
 pub use run::{RunDirectory, StoredRun, default_folder, write_file};
 pub use table::trials_csv;
+pub use verification::{VERIFICATION, read_verification, write_verification};
