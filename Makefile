@@ -16,14 +16,15 @@ HEADERS    := $(TARGET_DIR)/vulkan-headers
 # The Vulkan device of the full tests: Mesa's software device, where no other is named.
 VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
 
-.PHONY: help setup links build vulkan cuda demo test test-full bench parity reports install uninstall
+.PHONY: help setup links build vulkan cuda demo test test-full llama-tools bench parity reports install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
 	@echo "make test       set up, check format and lints, run every test, build the documentation"
 	@echo "make build      set up and build $(AUTOTUNE)"
 	@echo "make vulkan     build and add the module for GPUs with Vulkan (cuda: for those of NVIDIA)"
-	@echo "make test-full  what takes long or needs a device: Vulkan beside the CPU"
+	@echo "make test-full  what takes long or needs a device: Vulkan, llama.cpp's own llama-server"
+	@echo "make llama-tools  only build llama.cpp's own llama-server and llama-cli, for those tests"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
 	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
 	@echo "make reports    judge and render the example runs under reports/ anew"
@@ -79,9 +80,15 @@ test: setup links
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
 
 # Tests that say what they skip and why. The result of the last run is kept in docs/FULL-TESTS.md.
+# Those of llama.cpp's own programs want python3 with pip and venv, for the sources.
 test-full: vulkan
 	$(WITH_HEADERS) GGML_VK_VISIBLE_DEVICES=$(VK_DEVICE) $(CARGO) test $(PROFILE) --workspace \
 	    --features vulkan --test devices -- --include-ignored --nocapture vulkan
+	eval "$$(sh scripts/llama-tools.sh $(TARGET_DIR)/llama-tools)" && \
+	$(CARGO) test $(PROFILE) --workspace --test verify --test export -- --nocapture
+
+llama-tools: setup
+	sh scripts/llama-tools.sh $(TARGET_DIR)/llama-tools
 
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect --bench report

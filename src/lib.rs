@@ -23,3 +23,4 @@ pub mod stats;
 pub mod store;
 pub mod sweep;
 pub mod synth;
+pub mod verify;

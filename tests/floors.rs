@@ -28,6 +28,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("bench", 4),
     ("sweep", 5),
     ("doctor", 5),
+    ("verify", 5),
     ("cli", 6),
 ];
 

@@ -12,7 +12,6 @@ if [ $# -ne 1 ]; then
 fi
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
-version=0.3.36
 
 # The newest build, as cargo names them: no odd characters.
 # shellcheck disable=SC2012
@@ -23,13 +22,8 @@ if [ -z "$built" ]; then
 fi
 source=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$built/build/CMakeCache.txt")
 
-if [ ! -d "$work/llama_cpp_python-$version" ]; then
-    python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" --quiet download --no-deps --no-binary llama-cpp-python \
-        --dest "$work" "llama-cpp-python==$version"
-    tar -xzf "$work/llama_cpp_python-$version.tar.gz" -C "$work"
-fi
+tools=$(sh "$root/scripts/llama-sources.sh" "$work")
 cmake -G Ninja -S "$here" -B "$work/build" -DLLAMA_SOURCE="$source" -DLLAMA_BUILT="$built" \
-    -DTOOL_SOURCE="$work/llama_cpp_python-$version/vendor/llama.cpp" >&2
+    -DTOOL_SOURCE="$tools" >&2
 cmake --build "$work/build" --target llama-bench >&2
 echo "export LLAMA_BENCH=$work/build/llama-bench LLAMA_BENCH_MODULES=$built/backends"

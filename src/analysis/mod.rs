@@ -17,6 +17,7 @@ mod verdict;
 
 use crate::model::{Findings, Outcome, Plan, Source, Trial, TriedSetting};
 use pace::paced;
+pub use verdict::best_found;
 
 pub use compare::{Side, comparison};
 

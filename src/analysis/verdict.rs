@@ -1,9 +1,11 @@
 //! What may be said about the winner of the search, and who ties with it.
 
+use std::collections::BTreeMap;
+
 use autotune_engine::api::Setting;
 
 use super::curves::runs_as_baseline;
-use super::pace::{Paced, Part, log_speeds, pairs};
+use super::pace::{Paced, Part, log_speeds, paced, pairs};
 use crate::knob;
 use crate::model::{Axis, Level, Outcome, Plan, Protocol, Purpose, Trial, Verdict};
 use crate::stats::{Change, Separation, median, paired_change};
@@ -102,6 +104,23 @@ fn change(plan: &Plan, log_speeds: &[f64]) -> Option<Change> {
 /// The setting that the search froze as its winner: the one that was put beside the baseline.
 pub(super) fn frozen<'a>(plan: &Plan, trials: &'a [Trial]) -> Option<&'a Setting> {
     confirmation(trials).map(|trial| &trial.asked).find(|asked| **asked != plan.baseline)
+}
+
+/// The best setting besides the baseline, proven or not: the winner of the search where one was
+/// frozen, else the one whose own trials promise most. `None` where no other ran.
+#[must_use]
+pub fn best_found(plan: &Plan, trials: &[Trial]) -> Option<Setting> {
+    if let Some(winner) = frozen(plan, trials) {
+        return Some(winner.clone());
+    }
+    let paced = paced(plan, trials);
+    let others = paced.iter().filter(|one| one.trial.asked != plan.baseline);
+    let mut costs: BTreeMap<&Setting, Vec<f64>> = BTreeMap::new();
+    for one in others {
+        costs.entry(&one.trial.asked).or_default().extend(one.cost);
+    }
+    let typical = costs.into_iter().filter_map(|(own, costs)| Some((own, median(&costs)?)));
+    typical.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(setting, _)| setting.clone())
 }
 
 fn confirmation(trials: &[Trial]) -> impl Iterator<Item = &Trial> {

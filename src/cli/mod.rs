@@ -10,6 +10,7 @@ mod engine;
 mod exit;
 mod export;
 mod global;
+mod guard;
 mod interrupt;
 mod launch;
 mod man;
@@ -27,6 +28,7 @@ mod spelling;
 mod sweep;
 mod synth;
 mod variants;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ enum Verb {
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
     Export(export::Arguments),
+    Verify(Box<verify::Arguments>),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
@@ -77,6 +80,8 @@ enum Verb {
     Probe(probe::Arguments),
     #[command(hide = true)]
     Launch(launch::Arguments),
+    #[command(hide = true)]
+    Guard(guard::Arguments),
 }
 
 /// Parses the arguments, runs the verb, prints what stopped it.
@@ -113,6 +118,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Worker(arguments) => worker::run(arguments),
         Verb::Probe(arguments) => probe::run(arguments),
         Verb::Launch(arguments) => launch::run(arguments),
+        Verb::Guard(arguments) => guard::run(arguments),
         Verb::Plan(arguments) => plan::run(arguments, printer),
         Verb::Sweep(arguments) => sweep::run(arguments, printer),
         Verb::Profile(arguments) => profile::run(arguments, printer),
@@ -120,6 +126,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
         Verb::Export(arguments) => export::run(arguments, printer),
+        Verb::Verify(arguments) => verify::run(arguments, printer),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod observation;
 mod plan;
 mod profile;
 mod trial;
+mod verification;
 mod workload;
 
 pub use card::{ModelCard, TypeShare};
@@ -53,4 +54,7 @@ pub use profile::{
     Stall, Subject,
 };
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
+pub use verification::{
+    Fits, Proof, SentRequest, Served, ServedPair, ServedVisit, Side, Transfer, Verification,
+};
 pub use workload::{Bounds, Objective, Request, Workload};

@@ -16,6 +16,7 @@ mod profile;
 mod run;
 mod salvage;
 mod table;
+mod verification;
 
 pub use cache::{CacheKey, ResultCache};
 pub use error::StoreError;
@@ -25,3 +26,4 @@ pub use profile::{PROFILE, read_profile, write_profile};
 pub use run::{RunDirectory, StoredRun, default_folder, write_file};
 pub use salvage::SalvagedRun;
 pub use table::trials_csv;
+pub use verification::{VERIFICATION, read_verification, write_verification};

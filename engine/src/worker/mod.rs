@@ -17,6 +17,7 @@ mod wait;
 pub use cancel::Canceller;
 pub use child::serve;
 pub use engine::{PASSED, STRIPPED, WorkerEngine, WorkerOptions};
+pub use ring::Ring;
 pub(crate) use wait::name as signal_name;
 
 /// Begins the last line of an engine that aborts itself.

@@ -1,4 +1,4 @@
-//! The last lines that a worker wrote to its stderr.
+//! The last lines that a child process wrote.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -10,13 +10,14 @@ const LINES: usize = 400;
 /// Bytes kept of one line.
 const LINE_BYTES: u64 = 2000;
 
-/// Filled by a thread of its own until the worker closes its end.
+/// The last lines of a stream, filled by a thread of its own until the other end is closed, so
+/// that a full pipe never stops who writes. At most 400 lines of 2000 bytes are kept.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ring(Arc<Mutex<VecDeque<String>>>);
+pub struct Ring(Arc<Mutex<VecDeque<String>>>);
 
 impl Ring {
     /// Reads until the end, and keeps the last lines.
-    pub(super) fn fill_from(&self, stream: impl Read + Send + 'static) -> thread::JoinHandle<()> {
+    pub fn fill_from(&self, stream: impl Read + Send + 'static) -> thread::JoinHandle<()> {
         let ring = self.clone();
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
@@ -41,7 +42,8 @@ impl Ring {
     }
 
     /// The last `count` lines.
-    pub(super) fn last(&self, count: usize) -> Vec<String> {
+    #[must_use]
+    pub fn last(&self, count: usize) -> Vec<String> {
         let lines = self.lines();
         lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
     }
