@@ -30,6 +30,7 @@ fn main() {
             trials: &trials,
             findings: &findings,
             profile: stored.profile.as_ref(),
+            verification: None,
             unsound: &[],
         };
         let report = render::report(&run, Timestamp::UNIX_EPOCH).expect("built-in templates");

@@ -78,7 +78,7 @@
           if (!head.classList.contains("num")) return way * text(a).localeCompare(text(b));
           const [x, y] = [number(a), number(b)];
           // What was not measured stays at the end.
-          if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
+          if (!isFinite(x) || !isFinite(y)) return isFinite(y) - isFinite(x);
           return way * (x - y);
         };
         body.append(...Array.from(body.rows).sort(order));

@@ -41,13 +41,18 @@ fn two_runs_stand_side_by_side_in_every_format() {
     let pair = [text(&quiet), text(&busy)];
     let markdown = reported(folder.path(), &pair);
     assert_eq!(markdown.code, Some(0), "{}", markdown.stderr);
-    assert!(markdown.stdout.contains("| Metric | A | B | Speed, B over A |"), "{}", markdown.stdout);
+    assert!(
+        markdown.stdout.contains("| Metric | A | B | Speed, B over A |"),
+        "{}",
+        markdown.stdout
+    );
     assert!(markdown.stdout.contains("not paired"), "{}", markdown.stdout);
     let json = reported(folder.path(), &[pair[0], pair[1], "--format", "json"]);
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["schema"], "autotune.comparison/1");
     let ratio = &json["decode"]["speed_ratio"];
-    let rate = |side: &str| json[side]["recommended"]["decode_tok_per_s"]["value"].as_f64().unwrap();
+    let rate =
+        |side: &str| json[side]["recommended"]["decode_tok_per_s"]["value"].as_f64().unwrap();
     let expected = rate("second") / rate("first");
     assert!((ratio["value"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9, "{ratio}");
     let page = folder.path().join("both.html");
@@ -141,7 +146,17 @@ fn a_sweep_tells_what_happens_as_json_lines() {
     let world = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/worlds/quiet-8c.toml");
     let events = folder.path().join("events.jsonl");
     let printed = run(autotune(folder.path())
-        .args(["sweep", "--model", "m.gguf", "--max-trials", "12", "--no-cache", "--out", "run", "--engine"])
+        .args([
+            "sweep",
+            "--model",
+            "m.gguf",
+            "--max-trials",
+            "12",
+            "--no-cache",
+            "--out",
+            "run",
+            "--engine",
+        ])
         .arg(format!("sim:{}", world.display()))
         .arg("--events")
         .arg(&events));

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::global::{bounded_text, one_line};
 use super::{Exit, Printer, Stop};
 use crate::analysis;
-use crate::model::{Findings, Machine, Plan, Trial};
+use crate::model::{Findings, Machine, Plan, Trial, Verification};
 use crate::render::view::ReportView;
 use crate::render::{self, Format, Templates};
 use crate::store::{self, RunDirectory, SalvagedRun, StoredRun, trials_csv};
@@ -123,19 +123,29 @@ fn in_place(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
     let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
     run.write_findings(&findings).map_err(stop)?;
     run.write_table(&stored.trials).map_err(stop)?;
-    write_pages(folder, &whole(&stored, &findings))?;
+    write_pages(folder, &whole(&stored, &findings, verified(folder).as_ref()))?;
     printer.say(format!("rendered {} anew", folder.display()));
     Ok(Exit::Done)
 }
 
+/// What the user's own llama-server showed of a run, where it was asked.
+fn verified(folder: &Path) -> Option<Verification> {
+    store::read_verification(&folder.join(store::VERIFICATION)).ok()
+}
+
 /// A run that was read whole.
-fn whole<'a>(stored: &'a StoredRun, findings: &'a Findings) -> render::Run<'a, Machine> {
+fn whole<'a>(
+    stored: &'a StoredRun,
+    findings: &'a Findings,
+    verification: Option<&'a Verification>,
+) -> render::Run<'a, Machine> {
     render::Run {
         machine: &stored.machine,
         plan: &stored.plan,
         trials: &stored.trials,
         findings,
         profile: stored.profile.as_ref(),
+        verification,
         unsound: &[],
     }
 }
@@ -168,6 +178,7 @@ impl Judged {
             trials: &self.salvaged.trials,
             findings: &self.findings,
             profile: self.salvaged.profile.as_ref(),
+            verification: self.salvaged.verification.as_ref(),
             unsound: &self.salvaged.unsound,
         }
     }
@@ -244,7 +255,7 @@ fn eject(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
 pub(super) fn refresh(folder: &Path) -> Result<(), Stop> {
     let mut stored = read(folder)?;
     let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
-    write_pages(folder, &whole(&stored, &findings))
+    write_pages(folder, &whole(&stored, &findings, verified(folder).as_ref()))
 }
 
 /// Renders report.md, report.html and plots/*.svg into a run directory.

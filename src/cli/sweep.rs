@@ -600,7 +600,8 @@ fn write_reports(
     // A sweep that goes on may have been profiled before.
     let profile = store::read_profile(&run.path().join(store::PROFILE)).ok();
     let profile = profile.as_ref();
-    let shown = render::Run { machine, plan, trials, findings, profile, unsound: &[] };
+    let shown =
+        render::Run { machine, plan, trials, findings, profile, verification: None, unsound: &[] };
     report::write_pages(run.path(), &shown)
 }
 

@@ -110,6 +110,8 @@ fn candidate() -> Candidate {
         itl_p50_s: None,
         itl_p99_s: None,
         peak_resident_bytes: Some(Bytes(1 << 30)),
+        gpu_utilization: None,
+        peak_card_bytes: None,
         buffers: Vec::new(),
         evidence: vec![1],
     }
@@ -140,6 +142,9 @@ pub(crate) fn findings() -> Findings {
         },
         curves: Vec::new(),
         effects: vec![effect],
+        tried: Vec::new(),
+        frontier: Vec::new(),
+        surface: None,
         failures: Vec::new(),
         trials_measured: 3,
         trials_failed: 0,
@@ -183,6 +188,7 @@ fn plan() -> Plan {
         prior: None,
         seed: 1,
         goals: Vec::new(),
+        context_memory: Vec::new(),
     }
 }
 

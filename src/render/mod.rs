@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial};
+use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial, Verification};
 
 pub use template::{Format, TemplateError, Templates};
 use view::{MarkView, ReportView};
@@ -62,6 +62,8 @@ pub struct Run<'a, M> {
     pub findings: &'a Findings,
     /// The profile of the recommended setting, where one was made.
     pub profile: Option<&'a Profile>,
+    /// What the user's own llama-server showed, where it was asked.
+    pub verification: Option<&'a Verification>,
     /// What of it could not be read, one sentence each.
     pub unsound: &'a [String],
 }
@@ -112,7 +114,15 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
     let machine = &document(run.machine);
     let Run { plan, trials, findings, .. } = *run;
     let profile = model_profile(run);
-    let evidence = section::Evidence { machine, plan, trials, findings, profile, plots };
+    let evidence = section::Evidence {
+        machine,
+        plan,
+        trials,
+        findings,
+        profile,
+        verification: run.verification,
+        plots,
+    };
     ReportView {
         schema: VIEW_SCHEMA,
         title: format!(

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::export;
 use crate::knob::{self, Tool};
 use crate::model::{Candidate, Figure, Findings, Goal, ModelCard, Plan, Standing, Verdict};
-use crate::stats::{Change, Separation};
+use crate::stats::Change;
 
 use super::view::{CellView, CodeView, FactView, MetricView, StepView, SummaryView, Tone, links};
 use super::{format, hardware, verdict};

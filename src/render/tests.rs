@@ -17,12 +17,19 @@ fn now() -> Timestamp {
 
 fn rendered(plan: &Plan, trials: &[Trial], findings: &Findings) -> Report {
     let machine = &fixture::machine();
-    report(&Run { machine, plan, trials, findings, profile: None, unsound: &[] }, now()).unwrap()
+    report(
+        &Run { machine, plan, trials, findings, profile: None, verification: None, unsound: &[] },
+        now(),
+    )
+    .unwrap()
 }
 
 fn seen(plan: &Plan, trials: &[Trial], findings: &Findings) -> view::ReportView {
     let machine = &fixture::machine();
-    view(&Run { machine, plan, trials, findings, profile: None, unsound: &[] }, now())
+    view(
+        &Run { machine, plan, trials, findings, profile: None, verification: None, unsound: &[] },
+        now(),
+    )
 }
 
 fn full() -> Report {
@@ -79,7 +86,7 @@ pub(super) fn golden(name: &str, text: &str) {
 
 /// Walks every tag: nothing unclosed, nothing crossed. Raw text of `style` is skipped.
 fn balanced(markup: &str) -> Result<usize, String> {
-    const VOID: [&str; 3] = ["meta", "!doctype", "br"];
+    const VOID: [&str; 4] = ["meta", "!doctype", "br", "input"];
     let (mut open, mut tags, mut rest) = (Vec::new(), 0, markup);
     while let Some(start) = rest.find('<') {
         let end = rest[start..].find('>').ok_or("a tag without its end")? + start;
@@ -95,8 +102,9 @@ fn balanced(markup: &str) -> Result<usize, String> {
                 return Err(format!("</{name}> closes <{last}>"));
             }
         } else if !tag.ends_with('/') && !VOID.contains(&name.as_str()) {
-            if name == "style" {
-                rest = &rest[rest.find("</style>").ok_or("an endless style")?..];
+            if ["style", "script"].contains(&name.as_str()) {
+                let end = format!("</{name}>");
+                rest = &rest[rest.find(&end).ok_or("raw text without its end")?..];
             }
             open.push(name);
         }
@@ -125,7 +133,7 @@ fn the_page_is_well_formed_self_contained_and_small() {
     let (plan, trials, findings) = bare();
     for page in [full().html, rendered(&plan, &trials, &findings).html] {
         assert!(balanced(&page).unwrap() > 100);
-        for outside in ["<script", "<link", "<img", "<iframe", "@import", "url(", "src=\""] {
+        for outside in ["<script ", "<link", "<img", "<iframe", "@import", "url(", "src=\""] {
             assert!(!page.contains(outside), "{outside}");
         }
         let foreign =
@@ -133,6 +141,7 @@ fn the_page_is_well_formed_self_contained_and_small() {
         assert_eq!(foreign, 0);
         assert!(page.len() < 2_000_000);
         assert_eq!(page.matches("<h1").count(), 1);
+        assert_eq!(page.matches("<script>").count(), 1, "the page's own, and none from a name");
     }
 }
 
@@ -161,17 +170,27 @@ fn plots_are_deterministic_well_formed_and_described() {
     let names: Vec<_> = one.iter().map(|(name, _)| name.as_str()).collect();
     for wanted in [
         "threads-decode",
-        "threads_batch-prefill".replace('_', "-").as_str(),
+        "threads-batch-prefill",
         "ubatch-prefill",
         "flash-attention-decode",
         "isa-variant-prefill",
+        "context-memory",
+        "speed-memory-front",
         "token-latency",
         "optimization-log",
         "timeline",
     ] {
-        assert!(names.contains(&wanted), "{wanted} is not in {names:?}");
+        for end in ["svg", "csv"] {
+            let wanted = format!("{wanted}.{end}");
+            assert!(names.contains(&wanted.as_str()), "{wanted} is not in {names:?}");
+        }
     }
-    for (name, svg) in &one {
+    for (name, csv) in one.iter().filter(|(name, _)| name.ends_with(".csv")) {
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let rows = reader.records().map(Result::unwrap).count();
+        assert!(rows > 0, "{name}: no numbers behind the picture");
+    }
+    for (name, svg) in one.iter().filter(|(name, _)| name.ends_with(".svg")) {
         balanced(svg).unwrap_or_else(|reason| panic!("{name}: {reason}"));
         assert!(svg.contains("role=\"img\" aria-label=\"") && svg.contains("<title>"), "{name}");
         assert!(!svg.contains("#0102"), "{name} has a key colour left");
@@ -273,16 +292,30 @@ fn a_profile_fills_its_sections() {
         serde_json::from_str(include_str!("../../tests/goldens/profile.json")).unwrap();
     let (machine, plan) = (&fixture::machine(), &fixture::plan());
     let (trials, mut findings) = (&fixture::trials(), fixture::findings());
-    let other =
-        Run { machine, plan, trials, findings: &findings, profile: Some(&profile), unsound: &[] };
+    let other = Run {
+        machine,
+        plan,
+        trials,
+        findings: &findings,
+        profile: Some(&profile),
+        verification: None,
+        unsound: &[],
+    };
     let bottleneck = |view: &view::ReportView| {
         view.sections.iter().find(|section| section.id == "bottleneck").unwrap().missing.clone()
     };
     assert!(bottleneck(&view(&other, now())).is_some(), "it is of another setting");
     let Subject::Model(model) = &profile.subject else { panic!("it is of a model") };
     findings.best.effective = Some(model.setting.clone());
-    let run =
-        Run { machine, plan, trials, findings: &findings, profile: Some(&profile), unsound: &[] };
+    let run = Run {
+        machine,
+        plan,
+        trials,
+        findings: &findings,
+        profile: Some(&profile),
+        verification: None,
+        unsound: &[],
+    };
     let filled = view(&run, now());
     for id in ["bottleneck", "utilization", "counters"] {
         let section = filled.sections.iter().find(|section| section.id == id).unwrap();
@@ -290,6 +323,6 @@ fn a_profile_fills_its_sections() {
     }
     let report = report(&run, now()).unwrap();
     assert!(report.markdown.contains("feed-forward") && report.html.contains("feed-forward"));
-    assert!(report.plots.iter().any(|(name, _)| name == "roofline"));
+    assert!(report.plots.iter().any(|(name, _)| name == "roofline.svg"));
     assert!(balanced(&report.html).is_ok());
 }

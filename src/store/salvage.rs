@@ -10,7 +10,8 @@ use super::StoreError;
 use super::document::{parse, parse_any_version, read_limited};
 use super::profile::{PROFILE, read_profile};
 use super::run::{FINDINGS, MACHINE, MACHINE_SCHEMA, PLAN, TRIALS};
-use crate::model::{Findings, Machine, Plan, Profile, Trial};
+use super::verification::{VERIFICATION, read_verification};
+use crate::model::{Findings, Machine, Plan, Profile, Trial, Verification};
 
 /// Lines of a journal whose fault is told one by one.
 const TOLD: usize = 3;
@@ -28,6 +29,8 @@ pub struct SalvagedRun {
     pub findings: Option<Findings>,
     /// The profile of the recommended setting, where one was made that can be read.
     pub profile: Option<Profile>,
+    /// What the user's own llama-server showed, where it was asked and that can be read.
+    pub verification: Option<Verification>,
     /// What is not sound and what became of it, one sentence each.
     pub unsound: Vec<String>,
 }
@@ -56,18 +59,15 @@ impl SalvagedRun {
                 Vec::new()
             }
         };
-        let has_profile = path.join(PROFILE).exists();
-        let profile = has_profile.then(|| read_profile(&path.join(PROFILE)));
-        let profile =
-            profile.and_then(|it| it.map_err(|error| unsound.push(left_out(PROFILE, &error))).ok());
-        Ok(Self {
-            machine,
-            plan,
-            trials,
-            findings: findings.and_then(Result::ok),
-            profile,
-            unsound,
-        })
+        let beside = |name: &str| path.join(name).exists().then(|| path.join(name));
+        let profile = beside(PROFILE).map(|path| read_profile(&path));
+        let verification = beside(VERIFICATION).map(|path| read_verification(&path));
+        let mut told = |name, error| unsound.push(left_out(name, &error));
+        let profile = profile.and_then(|it| it.map_err(|error| told(PROFILE, error)).ok());
+        let verification =
+            verification.and_then(|it| it.map_err(|error| told(VERIFICATION, error)).ok());
+        let findings = findings.and_then(Result::ok);
+        Ok(Self { machine, plan, trials, findings, profile, verification, unsound })
     }
 }
 

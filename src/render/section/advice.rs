@@ -8,7 +8,7 @@ use crate::render::view::{BlockView, ItemView, SectionView};
 use crate::render::{format, summary};
 use crate::stats::Separation;
 
-use super::Evidence;
+use super::{Evidence, transfer};
 
 /// Scatter of a pair above which small gains cannot be proven.
 const NOISY: f64 = 0.03;
@@ -151,10 +151,13 @@ pub(super) fn validation(evidence: Evidence<'_>) -> SectionView {
         check(same_numbers, quality.into()),
         check(!plan.engine.synthetic, "Run on a real engine".into()),
         check(!plan.model.synthetic, "Run on the real model's weights".into()),
+        transfer::check(evidence.verification),
         check(false, "Test under production load (several users, HTTP)".into()),
         check(false, "Monitor for 24 hours".into()),
     ];
-    SectionView::of("validation", "Validation", vec![BlockView::List { items }])
+    let mut blocks = vec![BlockView::List { items }];
+    blocks.extend(evidence.verification.and_then(transfer::table));
+    SectionView::of("validation", "Validation", blocks)
 }
 
 /// The commands to copy.

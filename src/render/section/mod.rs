@@ -9,10 +9,11 @@ mod method;
 mod options;
 mod profile;
 mod speed;
+mod transfer;
 
 use serde_json::Value;
 
-use crate::model::{Findings, ModelProfile, Plan, Trial};
+use crate::model::{Findings, ModelProfile, Plan, Trial, Verification};
 
 use super::plot::Plot;
 use super::view::{BlockView, SectionView};
@@ -25,6 +26,7 @@ pub(super) struct Evidence<'a> {
     pub(super) trials: &'a [Trial],
     pub(super) findings: &'a Findings,
     pub(super) profile: Option<&'a ModelProfile>,
+    pub(super) verification: Option<&'a Verification>,
     pub(super) plots: &'a [Plot],
 }
 
