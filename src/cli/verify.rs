@@ -123,9 +123,7 @@ fn target(server: &str, against: Option<&str>) -> Result<Target, Stop> {
         })
     };
     match (Address::is_meant(server), against) {
-        (true, against) => {
-            Ok(Target::Running(address(server)?, against.map(address).transpose()?))
-        }
+        (true, against) => Ok(Target::Running(address(server)?, against.map(address).transpose()?)),
         (false, None) => program(server).map(Target::Program),
         (false, Some(_)) => {
             Err(Stop::usage("--against names a second running server, so --server must be one too")
@@ -137,7 +135,8 @@ fn target(server: &str, against: Option<&str>) -> Result<Target, Stop> {
 /// A program that can be started, as a shell would find it.
 fn program(typed: &str) -> Result<PathBuf, Stop> {
     let runs = |path: &Path| {
-        path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+        path.metadata()
+            .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
     };
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found = if typed.contains('/') {
@@ -168,7 +167,8 @@ impl Wanted {
     ) -> Result<Verification, Stop> {
         let (model, mut notes) = subject.model(model)?;
         notes.extend(subject.other_machine());
-        let guard = std::env::current_exe().map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+        let guard =
+            std::env::current_exe().map_err(|error| Stop::from_error(Exit::Failure, &error))?;
         let shape = subject.shape(2 * self.pairs, self.budget);
         let sides = [Side::Default, Side::Tuned];
         let [default, tuned] = sides.map(|side| subject.launch(side, program, &model));
@@ -217,8 +217,7 @@ impl Wanted {
         notes.extend(builds_differ(&ending.about));
         let protocol = &subject.plan.protocol;
         let (promised, pairs) = (subject.promised.as_ref(), ending.measured);
-        let judged =
-            verify::judge(&pairs, protocol.confidence, protocol.indifference, promised);
+        let judged = verify::judge(&pairs, protocol.confidence, protocol.indifference, promised);
         let of: [fn(&_) -> ServedVisit; 2] =
             [|pair: &crate::model::ServedPair| pair.default, |pair| pair.tuned];
         let servers = known.into_iter().zip(of).zip(ending.about).map(|((server, of), about)| {
@@ -351,7 +350,10 @@ mod tests {
     fn what_the_flags_mean_is_told_before_anything_is_read() {
         let wrong = |server: &str, against: Option<&str>| target(server, against).unwrap_err();
         assert!(matches!(target("http://a:1", None), Ok(Target::Running(_, None))));
-        assert!(matches!(target("http://a:1", Some("http://b:2")), Ok(Target::Running(_, Some(_)))));
+        assert!(matches!(
+            target("http://a:1", Some("http://b:2")),
+            Ok(Target::Running(_, Some(_)))
+        ));
         assert!(matches!(target("sh", None), Ok(Target::Program(path)) if path.is_absolute()));
         for (server, against, words) in [
             ("https://a", None, "only http://"),

@@ -123,6 +123,7 @@ pub struct ServedPair {
 /// What servers showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "there is one in a program")]
 pub enum Proof {
     /// Two settings in turn.
     Compared {

@@ -41,8 +41,7 @@ pub fn judge(
 ) -> Judged {
     let change = |number: fn(&ServedVisit) -> Option<f64>| {
         // Seconds: the ratio of a pair is that of speeds.
-        let ratio =
-            |pair: &ServedPair| Some((number(&pair.default)? / number(&pair.tuned)?).ln());
+        let ratio = |pair: &ServedPair| Some((number(&pair.default)? / number(&pair.tuned)?).ln());
         let ratios: Vec<f64> = pairs.iter().filter_map(ratio).collect();
         paired_change(&ratios, confidence, indifference)
     };
@@ -165,8 +164,10 @@ pub fn fits_sentence(fits: Fits) -> String {
         Fits::Default => "A turn takes as long as the run measured with the default setting.",
         Fits::Tuned => "A turn takes as long as the run measured with the tuned setting.",
         Fits::Both => "A turn takes as long as with both settings of the run: they are too close.",
-        Fits::Neither => "A turn takes neither as long as with the default setting of the run nor \
-                          with the tuned one: the server is another one, or its machine is.",
+        Fits::Neither => {
+            "A turn takes neither as long as with the default setting of the run nor \
+                          with the tuned one: the server is another one, or its machine is."
+        }
         Fits::Unknown => "Too few measurements for a comparison with the run.",
     };
     format!("{seen} One server alone proves no gain: name a second one with --against.")
@@ -255,7 +256,8 @@ mod tests {
     #[test]
     fn a_server_is_recognized_by_the_interval_that_its_own_meets() {
         let visits: Vec<ServedVisit> = CLOSE.map(visit).to_vec();
-        let estimate = |low: f64, high: f64| promise(low, (low + high) / 2.0, high).speed_ratio;
+        let estimate =
+            |low: f64, high: f64| promise(low, f64::midpoint(low, high), high).speed_ratio;
         let near = estimate(0.98, 1.02);
         let far = estimate(1.40, 1.50);
         for (default, tuned, answer) in [

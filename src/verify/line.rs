@@ -75,7 +75,9 @@ impl Line {
         };
         let answer = match self.client.get("/props", BRIEF) {
             Ok(Response { status: 200, json }) => json.map_err(strange)?,
-            Ok(Response { status, .. }) => return Err(strange(format!("/props has status {status}"))),
+            Ok(Response { status, .. }) => {
+                return Err(strange(format!("/props has status {status}")));
+            }
             Err(HttpError::TimedOut) => return Err(strange("/props takes too long".to_owned())),
             Err(HttpError::Lost(reason)) => return Err(strange(reason)),
         };
@@ -135,9 +137,9 @@ impl Line {
             _ if self.interrupted() => ServeError::Interrupted.into(),
             Broken::Wrong(reason) => AskError::Request(short(&reason)),
             Broken::TimedOut => {
-                let log = ended().map(|(_, log)| log).unwrap_or_default();
+                // Who has its log adds it.
                 let (program, seconds) = (self.name.clone(), self.limit.as_secs());
-                ServeError::Silent { program, seconds, log }.into()
+                ServeError::Silent { program, seconds, log: Vec::new() }.into()
             }
             Broken::Lost(reason) => {
                 // A process that breaks a connection as it dies takes a moment to be dead.
@@ -222,7 +224,9 @@ fn reply(answer: Result<Response, HttpError>, ask: &Ask) -> Result<Reply, Broken
     let whole = ask.prompt.len() as u64;
     if !ask.reuse && u64::from(timings.prompt_n) < whole {
         let own = timings.prompt_n;
-        return wrong(format!("{own} of {whole} prompt tokens were processed, the rest was cached"));
+        return wrong(format!(
+            "{own} of {whole} prompt tokens were processed, the rest was cached"
+        ));
     }
     let usable = |milliseconds: f64| milliseconds.is_finite() && milliseconds >= 0.0;
     if !usable(timings.prompt_ms) || !usable(timings.predicted_ms) {

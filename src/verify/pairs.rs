@@ -75,10 +75,7 @@ struct Tally {
 
 impl Verify<'_> {
     /// Compares two servers.
-    pub fn run(
-        self,
-        tell: &mut dyn FnMut(&Event<'_>),
-    ) -> Result<Ending<ServedPair>, ServeError> {
+    pub fn run(self, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Ending<ServedPair>, ServeError> {
         self.repeat(tell, |own, tally, pair, tell| {
             let order = if pair % 2 == 1 {
                 [Side::Default, Side::Tuned]

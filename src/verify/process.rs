@@ -142,7 +142,10 @@ impl Drop for Process {
 fn how(status: Option<ExitStatus>) -> String {
     let killed = |signal: i32| {
         let name = signal_hook::low_level::signal_name(signal);
-        name.map_or_else(|| format!("was killed by signal {signal}"), |it| format!("was killed by {it}"))
+        name.map_or_else(
+            || format!("was killed by signal {signal}"),
+            |it| format!("was killed by {it}"),
+        )
     };
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(code @ 129..=192), _)) => killed(code - 128),

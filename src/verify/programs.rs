@@ -52,7 +52,8 @@ impl Servers for Programs {
         let port = free_port()
             .map_err(|source| ServeError::CannotStart { program: name.clone(), source })?;
         let mut words = launch.words.clone();
-        let own = ["--host".to_owned(), "127.0.0.1".to_owned(), "--port".to_owned(), port.to_string()];
+        let own =
+            ["--host".to_owned(), "127.0.0.1".to_owned(), "--port".to_owned(), port.to_string()];
         words.extend(own.map(OsString::from));
         let process = Process::start(&self.guard, &words, &launch.variables)?;
         let interrupted = Arc::clone(&self.interrupted);

@@ -77,10 +77,10 @@ impl Shape {
         let visit_s = room.budget_s / f64::from(room.visits.max(1)) - room.start_s;
         // A warm-up and one turn are the least.
         let share = (visit_s / 2.0 - fill_s) / timed_s(&whole);
-        let shortened = share < 1.0;
-        let requests = if shortened { shorter(&whole, share.max(0.0)) } else { whole.clone() };
+        let cut = share < 1.0;
+        let requests = if cut { shorter(&whole, share.max(0.0)) } else { whole.clone() };
         let turn_s = timed_s(&requests) + fill_s;
-        let turns = (VISIT_S / turn_s).min(visit_s / turn_s - 1.0).clamp(1.0, MOST_TURNS);
+        let repeated = (VISIT_S / turn_s).min(visit_s / turn_s - 1.0).clamp(1.0, MOST_TURNS);
         let weighted = |kinds: &[SentRequest]| {
             let weights: f64 = kinds.iter().map(|one| one.weight).sum();
             sum(kinds, |one| one.weight * timed_s(std::slice::from_ref(one))) / weights
@@ -90,9 +90,9 @@ impl Shape {
         Self {
             workload: workload.clone(),
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 5")]
-            turns: turns as u32,
-            shortened,
-            scale: if shortened && scale.is_finite() { scale } else { 1.0 },
+            turns: repeated as u32,
+            shortened: cut,
+            scale: if cut && scale.is_finite() { scale } else { 1.0 },
             patience: Patience {
                 ready: seconds(MINUTE_S + loading_s),
                 answer: seconds(MINUTE_S + GENEROUS * (timed_s(&requests) + fill_s)),
@@ -153,9 +153,8 @@ fn kinds(workload: &Workload) -> Vec<SentRequest> {
 /// That share of every request's prompt and generated tokens, but not too few.
 fn shorter(kinds: &[SentRequest], share: f64) -> Vec<SentRequest> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of it")]
-    let part = |count: u32, least: u32| {
-        ((f64::from(count) * share).ceil() as u32).max(least.min(count))
-    };
+    let part =
+        |count: u32, least: u32| ((f64::from(count) * share).ceil() as u32).max(least.min(count));
     let cut = |one: &SentRequest| SentRequest {
         prompt_tokens: part(one.prompt_tokens, LEAST_PROMPT),
         generate_tokens: part(one.generate_tokens, LEAST_GENERATED),
@@ -196,7 +195,10 @@ mod tests {
     fn requests_are_whole_where_the_budget_has_room_for_them() {
         let shape = Shape::of(&chat(), room(1000.0), 1000, 1);
         assert!(!shape.shortened);
-        assert_eq!((shape.requests[0].prompt_tokens, shape.requests[0].generate_tokens), (512, 256));
+        assert_eq!(
+            (shape.requests[0].prompt_tokens, shape.requests[0].generate_tokens),
+            (512, 256)
+        );
         // A turn takes half a minute: one is enough.
         assert_eq!((shape.turns, shape.scale.to_bits()), (1, 1.0_f64.to_bits()));
         let quick = Room { prefill_s: 0.0001, decode_s: 0.001, ..room(1000.0) };
@@ -256,7 +258,8 @@ mod tests {
             prefix_reuse: 0.0,
             weight: 1.0,
         };
-        let later = crate::model::Request { prefix_reuse: 0.9, depth: 200, weight: 3.0, ..first.clone() };
+        let later =
+            crate::model::Request { prefix_reuse: 0.9, depth: 200, weight: 3.0, ..first.clone() };
         let mix = Workload { requests: vec![first, later], ..chat() }.with_means();
         let shape = Shape::of(&mix, room(90_000.0), 1000, 7);
         let sent: Vec<_> =

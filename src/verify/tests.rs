@@ -99,12 +99,7 @@ impl Drop for FakeServer {
 }
 
 fn fake(failing: fn(u32) -> bool) -> Fake {
-    Fake {
-        diary: Diary::default(),
-        clock: Hand::default(),
-        failing,
-        asked: Rc::default(),
-    }
+    Fake { diary: Diary::default(), clock: Hand::default(), failing, asked: Rc::default() }
 }
 
 fn shape() -> Shape {

@@ -40,7 +40,7 @@ pub(super) fn visit(
 
 /// Sends every kind of request once.
 fn turn(server: &mut dyn Server, shape: &Shape, parallel: u32) -> Result<Turn, AskError> {
-    let mut turn = Turn::default();
+    let mut whole = Turn::default();
     let weights: f64 = shape.requests.iter().map(|request| request.weight).sum();
     for request in &shape.requests {
         let mut answers = Answers { replies: Vec::new(), wall_s: 0.0 };
@@ -48,18 +48,18 @@ fn turn(server: &mut dyn Server, shape: &Shape, parallel: u32) -> Result<Turn, A
         for asks in shape.asks(request, parallel) {
             answers = server.ask(&asks)?;
         }
-        let share = request.weight / weights;
+        let part = request.weight / weights;
         let count = f64::from(parallel.max(1));
-        let mean = |sum: f64| share * sum / count;
+        let mean = |sum: f64| part * sum / count;
         // What the workload counts as new: a server that has to process the cached part again
         // takes longer for the same turn.
-        turn.prompt_tokens += share * f64::from(request.prompt_tokens.max(1));
-        turn.generated_tokens += share * f64::from(request.generate_tokens.max(1));
-        turn.prompt_s += mean(answers.replies.iter().map(|reply| reply.prompt_s).sum());
-        turn.generate_s += mean(answers.replies.iter().map(|reply| reply.generate_s).sum());
-        turn.wall_s += share * answers.wall_s;
+        whole.prompt_tokens += part * f64::from(request.prompt_tokens.max(1));
+        whole.generated_tokens += part * f64::from(request.generate_tokens.max(1));
+        whole.prompt_s += mean(answers.replies.iter().map(|reply| reply.prompt_s).sum());
+        whole.generate_s += mean(answers.replies.iter().map(|reply| reply.generate_s).sum());
+        whole.wall_s += part * answers.wall_s;
     }
-    Ok(turn)
+    Ok(whole)
 }
 
 /// A turn as the workload counts it.
@@ -70,9 +70,8 @@ fn account(shape: &Shape, turn: Turn, parallel: u32) -> Result<ServedVisit, AskE
         (turn.prompt_s / turn.prompt_tokens, turn.generate_s / turn.generated_tokens);
     let visit = if alone {
         let turn_s = workload.turn_seconds(prefill_s, decode_s);
-        let rate = |wanted: u32, seconds: f64| {
-            (wanted > 0 && seconds > 0.0).then(|| seconds.recip())
-        };
+        let rate =
+            |wanted: u32, seconds: f64| (wanted > 0 && seconds > 0.0).then(|| seconds.recip());
         ServedVisit {
             cost: workload.cost(prefill_s, decode_s),
             turn_s,

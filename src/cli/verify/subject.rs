@@ -89,7 +89,10 @@ impl Subject {
                 |one| one.prefill_tok_per_s,
                 calibration.and_then(|it| it.prefill_tok_per_s),
             ),
-            decode_s: rate(|one| one.decode_tok_per_s, calibration.and_then(|it| it.decode_tok_per_s)),
+            decode_s: rate(
+                |one| one.decode_tok_per_s,
+                calibration.and_then(|it| it.decode_tok_per_s),
+            ),
             start_s: calibration.map_or(START_S, |it| it.transition_ms as f64 / 1000.0),
             model_bytes: plan.model.file_bytes.0,
             parallel: self.parallel().into_iter().max().unwrap_or(1),
@@ -122,7 +125,9 @@ impl Subject {
     pub(super) fn other_machine(&self) -> Option<String> {
         let then = &self.machine;
         if then.provenance == Provenance::Simulated {
-            return Some("the run is of a simulated machine: it promises nothing of this one".into());
+            return Some(
+                "the run is of a simulated machine: it promises nothing of this one".into(),
+            );
         }
         let here = detect::machine(&detect::live());
         let facts = |machine: &Machine| {
@@ -221,7 +226,9 @@ impl Subject {
     /// The document with what was sent.
     pub(super) fn sent(&self, shape: &Shape, mut notes: Vec<String>) -> Verification {
         if shape.shortened {
-            notes.push("requests were shortened to fit the budget; turns are scaled from them".into());
+            notes.push(
+                "requests were shortened to fit the budget; turns are scaled from them".into(),
+            );
         }
         Verification {
             requests: shape.requests.clone(),

@@ -47,7 +47,9 @@ fn heading(verification: &Verification) -> String {
 
 /// One line per phase: every server's own number, and the change.
 fn table(verification: &Verification) -> String {
-    type Number = fn(&Served) -> Option<Estimate>;
+    /// Name, a server's number, how it is written, and its change.
+    type Row<'a> =
+        (&'a str, fn(&Served) -> Option<Estimate>, &'a dyn Fn(f64) -> String, Option<Change>);
     let seconds = |it: f64| format!("{it:.3}");
     let rate = |it: f64| TokenRate(it).to_string();
     let (turn, wall, prefill, decode, count) = match &verification.result {
@@ -57,7 +59,7 @@ fn table(verification: &Verification) -> String {
         Proof::Observed { visits, .. } => (None, None, None, None, visits.len()),
         Proof::NothingToProve => (None, None, None, None, 0),
     };
-    let rows: [(&str, Number, &dyn Fn(f64) -> String, Option<Change>); 4] = [
+    let rows: [Row<'_>; 4] = [
         ("turn s", |one| one.turn_s, &seconds, turn),
         ("wall clock s", |one| one.wall_s, &seconds, wall),
         ("prefill tok/s", |one| one.prefill_tok_per_s, &rate, prefill),
@@ -65,7 +67,11 @@ fn table(verification: &Verification) -> String {
     ];
     let mut text = String::new();
     if verification.servers.len() > 1 {
-        let _ = writeln!(text, "{:14}{:>10}{:>10}   times as fast, of {count} pairs", "", "default", "tuned");
+        let _ = writeln!(
+            text,
+            "{:14}{:>10}{:>10}   times as fast, of {count} pairs",
+            "", "default", "tuned"
+        );
     } else {
         let _ = writeln!(text, "{:14}{:>10}   median of {count} visits", "", "server");
     }
@@ -75,7 +81,8 @@ fn table(verification: &Verification) -> String {
             let number = number(server).map_or_else(|| "-".to_owned(), |it| show(it.value));
             let _ = write!(text, "{number:>10}");
         }
-        let _ = writeln!(text, "   {}", change.map_or_else(String::new, |it| words(&it)).trim_end());
+        let _ =
+            writeln!(text, "   {}", change.map_or_else(String::new, |it| words(&it)).trim_end());
     }
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
