@@ -76,8 +76,10 @@ pub(super) fn data(curve: &Curve) -> Data {
 /// A knob's name for a title.
 pub(super) fn knob_words(knob: &str) -> String {
     let words = short(&knob.replace('_', " "), 40);
-    if words == "isa variant" {
-        return "CPU variant".into();
+    match words.as_str() {
+        "isa variant" => return "CPU variant".into(),
+        "gpu layers" => return "GPU layers".into(),
+        _ => {}
     }
     let mut letters = words.chars();
     letters
