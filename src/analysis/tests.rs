@@ -350,3 +350,21 @@ proptest! {
         prop_assert_eq!(cited(&read), cited(&found));
     }
 }
+
+#[test]
+fn the_best_found_is_what_was_frozen_or_else_what_ran_fastest() {
+    let mut sweep = Sweep::new(QUIET, 5);
+    let found = |sweep: &Sweep| super::best_found(&sweep.plan, &sweep.trials);
+    assert_eq!(found(&sweep), None);
+    let baseline = sweep.plan.baseline.clone();
+    sweep.visit(Purpose::Fitness, 0, &baseline);
+    assert_eq!(found(&sweep), None, "the default is no other setting");
+    let slow = sweep.with("threads", &Level::Count(1));
+    let fast = sweep.with("threads", &Level::Count(4));
+    for setting in [&slow, &fast] {
+        sweep.pairs(Purpose::Search, setting, 2);
+    }
+    assert_eq!(found(&sweep).as_ref(), Some(&fast));
+    sweep.pairs(Purpose::Confirm, &slow, 2);
+    assert_eq!(found(&sweep).as_ref(), Some(&slow), "the search had frozen it");
+}
