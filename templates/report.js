@@ -101,7 +101,7 @@
     find.parentElement.hidden = rows.length === 0;
 
     const reveal = () => {
-      const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const target = document.getElementById(location.hash.slice(1));
       const closed = target && target.closest("details");
       if (!closed) return;
       closed.open = true;

@@ -92,6 +92,10 @@ fn the_ejected_templates_are_the_built_in_ones_and_can_be_changed() {
     fs::write(mine.join("report.md"), "# Mine: {{ report.summary.headline | md }}\n").unwrap();
     let own = reported(folder.path(), &[text(&run), "--template", text(&mine)]);
     assert!(own.stdout.starts_with("# Mine: "), "{}", own.stdout);
+    let page = folder.path().join("page.html");
+    let html = reported(folder.path(), &[text(&run), "--template", text(&mine), "-o", text(&page)]);
+    assert_eq!(html.code, Some(0), "{}", html.stderr);
+    assert!(fs::read_to_string(&page).unwrap().starts_with("<!doctype html>"));
     let again = reported(folder.path(), &["--eject", text(&mine)]);
     assert_eq!(again.code, Some(2));
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
@@ -111,7 +115,9 @@ fn a_broken_run_renders_what_is_sound_and_says_what_is_not() {
     assert_eq!(html.code, Some(0), "{}", html.stderr);
     for words in ["machine.json is left out", "line 3 of trials.jsonl"] {
         assert!(html.stderr.contains(words), "{}", html.stderr);
-        assert!(html.stdout.contains(words), "the page does not say `{words}`");
+        // A sentence on the page, with a capital letter.
+        let page = html.stdout.to_lowercase();
+        assert!(page.contains(&words.to_lowercase()), "the page does not say `{words}`");
     }
     let plan = fs::read_to_string(broken.join("plan.json")).unwrap();
     fs::write(broken.join("plan.json"), &plan[..plan.len() / 2]).unwrap();

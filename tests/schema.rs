@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use autotune::model::Findings;
 use serde_json::Value;
@@ -13,6 +14,9 @@ fn root() -> &'static Path {
 }
 
 fn published() -> Value {
+    // The two tests would write it at once.
+    static FILE: Mutex<()> = Mutex::new(());
+    let _held = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = root().join("docs/schema/findings.schema.json");
     let now = serde_json::to_string_pretty(&Findings::json_schema()).unwrap() + "\n";
     if std::env::var_os("AUTOTUNE_UPDATE_GOLDENS").is_some() {

@@ -98,8 +98,9 @@ fn fake_server(manner: &str) -> ExitCode {
     }
     let port: u16 = after("--port").expect("a port").parse().expect("a number");
     let flags = arguments.iter().filter(|word| word.starts_with("--")).count();
-    // The default needs model, threads, context and layers beside the address; more is tuned.
-    let speed = match (manner, flags > 6) {
+    // The default needs model, threads, context, layers and the number of requests beside the
+    // address; more is tuned.
+    let speed = match (manner, flags > 7) {
         ("gain", true) => 4.0,
         ("loss", true) => 0.5,
         _ => 1.0,
@@ -333,7 +334,7 @@ impl Alone {
         let mut command = Command::new(own());
         command.env(MANNER, manner).args(["--port", &port.to_string()]).stderr(Stdio::null());
         // As many flags as a tuned setting has.
-        command.args(["--a", "--b", "--c", "--d", "--e", "--f"]);
+        command.args(["--a", "--b", "--c", "--d", "--e", "--f", "--g", "--h"]);
         let child = command.spawn().expect("this program starts");
         wait_for("the server", || TcpStream::connect(("127.0.0.1", port)).ok());
         Self(child, format!("http://127.0.0.1:{port}"))

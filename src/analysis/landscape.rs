@@ -100,12 +100,16 @@ pub(super) fn surface(plan: &Plan, tried: &[TriedSetting]) -> Option<Surface> {
     };
     // A cross of two lines shows nothing that the curves do not.
     let lines = first.0.levels.len() + second.0.levels.len() - 1;
-    (cells.len() >= 4 && (cells.len() > lines || cells.len() == lines && lines == 3))
-        .then(|| Surface { first: side(first), second: side(second), cells })
+    (cells.len() >= 4 && cells.len() > lines).then(|| Surface {
+        first: side(first),
+        second: side(second),
+        cells,
+    })
 }
 
-/// Share of the variance of logarithmic speed that lies between the levels of a knob; `None` where
-/// fewer than two of its levels ran, or too few settings did.
+/// Share of the variance of logarithmic speed that lies between the levels of a knob, less what chance
+/// puts there: the epsilon-squared of Kelley (1935, "An unbiased correlation ratio measure"). `None`
+/// where fewer than two of its levels ran, too few settings did, or nothing is left.
 fn explained(axis: &Axis, tried: &[TriedSetting]) -> Option<f64> {
     let seen: Vec<(Level, f64)> = tried
         .iter()
@@ -126,7 +130,13 @@ fn explained(axis: &Axis, tried: &[TriedSetting]) -> Option<f64> {
         .collect();
     let between: f64 =
         groups.iter().map(|group| group.len() as f64 * (mean(group) - middle).powi(2)).sum();
-    (groups.len() > 1 && whole > 0.0).then(|| between / whole)
+    let (n, k) = (all.len() as f64, groups.len() as f64);
+    if groups.len() < 2 || n <= k || whole <= 0.0 {
+        return None;
+    }
+    // Chance alone puts (k - 1) / (n - 1) of the variance between k groups.
+    let explained = 1.0 - (1.0 - between / whole) * (n - 1.0) / (n - k);
+    (explained > 0.0).then_some(explained)
 }
 
 fn cells(first: &Axis, second: &Axis, tried: &[TriedSetting]) -> Vec<SurfaceCell> {

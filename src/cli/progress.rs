@@ -4,17 +4,16 @@
 mod events;
 mod live;
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::global::one_line;
-use super::{Printer, Stop, Verbosity};
+use super::{Printer, Verbosity};
 use crate::analysis;
 use crate::knob;
 use crate::model::{Outcome, Plan, Purpose, Source, Trial, TriedSetting};
 use crate::search::Ask;
 use crate::sweep::{Event, Progress};
-use events::Events;
+pub(super) use events::Events;
 use live::Live;
 
 /// The display of one sweep.
@@ -33,11 +32,10 @@ impl<'a> Display<'a> {
         printer: Printer,
         plan: &'a Plan,
         trials: &[Trial],
-        events: Option<&Path>,
-    ) -> Result<Self, Stop> {
-        let events = events.map(Events::create).transpose()?;
+        events: Option<Events>,
+    ) -> Self {
         let live = printer.live().then(|| Live::new(plan, trials.len()));
-        Ok(Self { printer, plan, trials: trials.to_vec(), live, events, phase: None })
+        Self { printer, plan, trials: trials.to_vec(), live, events, phase: None }
     }
 
     /// Shows one event.

@@ -297,7 +297,9 @@ fn kind(arguments: &Arguments) -> Result<Kind, Stop> {
         }
         (Some(kind), _) => Ok(kind),
         (None, Some(template)) if page(template) => Ok(Kind::Html),
-        (None, None) if page(&arguments.output) => Ok(Kind::Html),
+        // A folder of templates has one for each.
+        (None, Some(template)) if !template.is_dir() => Ok(Kind::Md),
+        (None, _) if page(&arguments.output) => Ok(Kind::Html),
         (None, _) => Ok(Kind::Md),
     }
 }
@@ -312,6 +314,13 @@ fn source(path: &Path) -> Result<String, Stop> {
 pub(super) fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit, Stop> {
     if output == Path::new("-") {
         printer.data(text)?;
+        return Ok(Exit::Done);
+    }
+    let special = std::fs::symlink_metadata(output).is_ok_and(|it| !it.is_file());
+    if special {
+        // A device, a pipe or a link is written, not replaced.
+        std::fs::write(output, text).map_err(|error| not_written(output, &error))?;
+        printer.say(format!("wrote {}", output.display()));
         return Ok(Exit::Done);
     }
     let folder = match output.parent() {
@@ -330,11 +339,15 @@ pub(super) fn write(output: &Path, text: &str, printer: Printer) -> Result<Exit,
         .tempfile_in(folder)
         .and_then(|mut file| file.write_all(text.as_bytes()).map(|()| file))
         .and_then(|file| file.persist(output).map_err(|error| error.error));
-    written.map_err(|error| Stop {
+    written.map_err(|error| not_written(output, &error))?;
+    printer.say(format!("wrote {}", output.display()));
+    Ok(Exit::Done)
+}
+
+fn not_written(output: &Path, error: &std::io::Error) -> Stop {
+    Stop {
         exit: Exit::Failure,
         message: format!("cannot write {}: {error}", output.display()),
         hint: None,
-    })?;
-    printer.say(format!("wrote {}", output.display()));
-    Ok(Exit::Done)
+    }
 }

@@ -22,7 +22,7 @@ use clap::{Args, ValueEnum};
 
 use super::engine::{self, Devices, EngineChoice};
 use super::global::now;
-use super::progress::Display;
+use super::progress::{Display, Events};
 use super::variants::variants;
 use super::{Exit, Printer, Stop, model, report};
 use crate::analysis::findings;
@@ -134,8 +134,8 @@ pub struct Arguments {
     /// Run even a model that does not fit into memory
     #[arg(long)]
     force: bool,
-    /// Write what happens as JSON lines into a file, as it happens
-    #[arg(long, value_name = "FILE")]
+    /// Write what happens as JSON lines into a file, as it happens; --resume goes on in it
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     events: Option<PathBuf>,
     /// Format of the result on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -328,10 +328,17 @@ fn begin(
         printer.data(&text)?;
         return Ok(Exit::Done);
     }
+    let events = events(arguments)?;
     let folder = arguments.out.clone().unwrap_or_else(|| default_folder(&plan));
     let run =
         RunDirectory::create(&folder, &place.machine, &plan).map_err(|it| Stop::from_store(&it))?;
-    sweep(arguments, &mut place, &plan, run, Vec::new(), printer)
+    sweep(arguments, &mut place, &plan, (run, Vec::new()), events, printer)
+}
+
+/// The file of events, before anything is written for which it would be missing.
+fn events(arguments: &Arguments) -> Result<Option<Events>, Stop> {
+    let resumed = arguments.resume.is_some();
+    arguments.events.as_deref().map(|path| Events::open(path, resumed)).transpose()
 }
 
 /// Continues a sweep with the plan that it has.
@@ -368,7 +375,8 @@ fn resume(arguments: &Arguments, folder: &Path, printer: Printer) -> Result<Exit
             .hint("begin a new sweep: its results could not be compared with these"));
     }
     place.here = plan::within(place.here, &plan.workload.limits);
-    sweep(arguments, &mut place, &plan, run, earlier.trials, printer)
+    let events = events(arguments)?;
+    sweep(arguments, &mut place, &plan, (run, earlier.trials), events, printer)
 }
 
 /// The plan, sized by one visit to the baseline unless this is a dry run.
@@ -503,8 +511,8 @@ fn sweep(
     arguments: &Arguments,
     place: &mut Place,
     plan: &Plan,
-    mut run: RunDirectory,
-    trials: Vec<Trial>,
+    (mut run, trials): (RunDirectory, Vec<Trial>),
+    events: Option<Events>,
     printer: Printer,
 ) -> Result<Exit, Stop> {
     let folder = run.path().to_owned();
@@ -513,7 +521,7 @@ fn sweep(
     for note in &plan.baseline_notes {
         printer.say(format!("note: {note}"));
     }
-    let mut display = Display::new(printer, plan, &trials, arguments.events.as_deref())?;
+    let mut display = Display::new(printer, plan, &trials, events);
     let warned = Cell::new(false);
     let room = place.room.clone();
     let ending = Sweep {

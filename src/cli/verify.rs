@@ -111,6 +111,8 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     printer.data(&written(&verification, arguments.format))?;
     // The answer is told even where it cannot be kept.
     kept.map_err(|error| Stop::from_store(&error))?;
+    // The report's checklist tells it too.
+    super::report::refresh(&arguments.run)?;
     Ok(Exit::Done)
 }
 

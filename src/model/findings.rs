@@ -220,7 +220,7 @@ pub struct TriedSetting {
 pub struct Surface {
     /// The knob that explains most of what the search saw, and its levels.
     pub first: SurfaceAxis,
-    /// The one that explains most of the rest.
+    /// The one that explains most after it.
     pub second: SurfaceAxis,
     /// Pairs of levels that ran.
     pub cells: Vec<SurfaceCell>,
@@ -233,8 +233,8 @@ pub struct SurfaceAxis {
     pub knob: String,
     /// Its levels, in order.
     pub levels: Vec<Level>,
-    /// Share of the variance of logarithmic speed between its levels (0 to 1): the correlation
-    /// ratio of Pearson. Knobs that were turned together share it.
+    /// Share of the variance of logarithmic speed between its levels (0 to 1), less what chance puts
+    /// there (epsilon-squared). Knobs that were turned together share it.
     pub explains: f64,
 }
 

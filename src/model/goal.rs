@@ -103,10 +103,9 @@ impl Goal {
             Self::Decode(rate) => judged(candidate.decode_tok_per_s, &|it| it >= rate),
             Self::Prefill(rate) => judged(candidate.prefill_tok_per_s, &|it| it >= rate),
             Self::Ttft(limit) => judged(candidate.ttft_s, &|it| it <= limit),
-            Self::Memory(limit) => candidate.peak_resident_bytes.map(|it| match it <= limit {
-                true => Standing::Met,
-                false => Standing::Missed,
-            }),
+            Self::Memory(limit) => candidate
+                .peak_resident_bytes
+                .map(|it| if it <= limit { Standing::Met } else { Standing::Missed }),
         }
     }
 }
@@ -129,7 +128,9 @@ impl fmt::Display for Goal {
         match self {
             Self::Decode(rate) => write!(f, "decode at least {} tok/s", TokenRate(*rate)),
             Self::Prefill(rate) => write!(f, "prefill at least {} tok/s", TokenRate(*rate)),
-            Self::Ttft(seconds) => write!(f, "first token within {} ms", seconds * 1000.0),
+            Self::Ttft(seconds) => {
+                write!(f, "first token within {} ms", (seconds * 1e6).round() / 1e3)
+            }
             Self::Memory(limit) => write!(f, "memory at most {limit}"),
         }
     }

@@ -8,7 +8,7 @@ use super::view::{
     BlockView, CellView, CodeView, FactView, MarkView, MetricView, ReportView, SectionView,
     SummaryView, Tone,
 };
-use super::{Run, document, engine, format, hardware, marks, summary, verdict};
+use super::{Run, document, engine, format, hardware, marks, summary, unsound, verdict};
 use crate::knob::Tool;
 use crate::model::{ComparedRun, Comparison, Curve, Level};
 use crate::stats::{Change, Separation};
@@ -25,7 +25,7 @@ pub fn comparison<M: Serialize>(
     let [a, b] = [first, second].map(|run| summary::model_name(&run.plan.model));
     let mut all_marks: Vec<MarkView> = Vec::new();
     for ((name, run), machine) in [("A", first), ("B", second)].into_iter().zip(&machines) {
-        for mark in marks(machine, run.plan, run.findings) {
+        for mark in unsound(run).chain(marks(machine, run.plan, run.findings)) {
             all_marks.push(MarkView { text: format!("{name}: {}", mark.text), ..mark });
         }
     }

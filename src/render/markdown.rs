@@ -47,7 +47,9 @@ pub(super) fn code(text: &str) -> String {
 
 /// The text as a code block, whatever backticks it has.
 pub(super) fn fenced(text: &str) -> String {
-    let fence = "`".repeat(longest_run(text).max(2) + 1);
+    let held = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    let text: String = text.chars().map(held).collect();
+    let fence = "`".repeat(longest_run(&text).max(2) + 1);
     format!("{fence}sh\n{text}\n{fence}")
 }
 

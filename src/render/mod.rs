@@ -30,7 +30,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial, Verification};
+use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial, Verdict, Verification};
 
 pub use template::{Format, TemplateError, Templates};
 use view::{MarkView, ReportView};
@@ -120,7 +120,7 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
         trials,
         findings,
         profile,
-        verification: run.verification,
+        verification: verification(run),
         plots,
     };
     ReportView {
@@ -137,14 +137,7 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
         renderer: env!("CARGO_PKG_VERSION").to_owned(),
         machine: hardware::one_line(machine),
         engine: engine(plan),
-        marks: {
-            let unsound = run.unsound.iter().map(|text| MarkView {
-                kind: "warning",
-                label: "not sound",
-                text: verdict::sentence(text),
-            });
-            unsound.chain(marks(machine, plan, findings)).collect()
-        },
+        marks: unsound(run).chain(marks(machine, plan, findings)).collect(),
         summary: summary::view(machine, plan, findings),
         sections: section::all(evidence),
         trials: trials.iter().map(|trial| trial::row(trial, plan)).collect(),
@@ -158,6 +151,22 @@ fn engine(plan: &Plan) -> String {
         Threading::OpenMp => "OpenMP",
     };
     format!("{} {} (ggml {}, {pool})", engine.name, engine.version, engine.ggml_version)
+}
+
+/// The verification of what is recommended now; a sweep that went on may have settled on another.
+fn verification<'a, M>(run: &Run<'a, M>) -> Option<&'a Verification> {
+    let Verdict::Confirmed { turn, .. } = &run.findings.verdict else { return None };
+    let recommended = run.findings.recommends_tuned();
+    run.verification.filter(|made| recommended && made.promised.as_ref() == Some(turn))
+}
+
+/// What could not be read.
+fn unsound<'a, M>(run: &Run<'a, M>) -> impl Iterator<Item = MarkView> + 'a {
+    run.unsound.iter().map(|text| MarkView {
+        kind: "warning",
+        label: "not sound",
+        text: verdict::sentence(text),
+    })
 }
 
 /// What nobody may overlook.

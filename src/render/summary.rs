@@ -159,7 +159,17 @@ pub(super) fn metrics(plan: &Plan, findings: &Findings) -> Vec<MetricView> {
             Figure::Itl => 4,
             Figure::Memory => 6,
         };
-        rows[row].target = target(goal, shown(findings));
+        let (cell, own) = (&mut rows[row].target, target(goal, shown(findings)));
+        if cell.tone.is_none() {
+            *cell = own;
+        } else {
+            // Two wishes of one number: both are told, and the one that is missed has the colour.
+            cell.text = format!("{}; {}", cell.text, own.text);
+            cell.detail = format!("{}; {}", cell.detail, own.detail);
+            let missed = own.tone == Some(Tone::Worse);
+            cell.tone =
+                if missed || cell.tone == Some(Tone::Better) { own.tone } else { cell.tone };
+        }
     }
     rows
 }

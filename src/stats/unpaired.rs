@@ -74,11 +74,12 @@ mod tests {
         assert!(unpaired_change(&slow, &Estimate { value: 0.0, ..fast }, 0.01).is_none());
     }
 
+    const RUNS: u32 = 2000;
+
     #[test]
     fn the_interval_covers_the_true_ratio_as_often_as_it_says() {
         let mut normals = Normals::seeded(11);
         let mut covered = 0;
-        const RUNS: u32 = 2000;
         for _ in 0..RUNS {
             let mut one = |centre: f64, spread: f64| {
                 let logs: Vec<f64> = (0..8).map(|_| centre + spread * normals.draw()).collect();

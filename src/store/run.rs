@@ -39,7 +39,7 @@ pub struct StoredRun {
     pub plan: Plan,
     /// Every finished trial, in order.
     pub trials: Vec<Trial>,
-    /// What was found, where the sweep came so far.
+    /// What was found, where the sweep came so far and it can be read.
     pub findings: Option<Findings>,
     /// The profile of the recommended setting, where one was made that can be read.
     pub profile: Option<Profile>,
@@ -148,15 +148,12 @@ impl StoredRun {
     }
 
     fn with(path: &Path, trials: Vec<Trial>, torn: Option<TornLine>) -> Result<Self, StoreError> {
-        let findings = path.join(FINDINGS);
         Ok(Self {
             machine: read_document(&path.join(MACHINE), MACHINE_SCHEMA)?,
             plan: read_document(&path.join(PLAN), Plan::SCHEMA)?,
             trials,
-            findings: findings
-                .exists()
-                .then(|| read_document(&findings, Findings::SCHEMA))
-                .transpose()?,
+            // They are judged anew from the trials.
+            findings: read_document(&path.join(FINDINGS), Findings::SCHEMA).ok(),
             // A profile is worth less than the run that it stands beside.
             profile: read_profile(&path.join(PROFILE)).ok(),
             torn,

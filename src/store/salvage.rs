@@ -72,11 +72,9 @@ impl SalvagedRun {
 }
 
 fn left_out(name: &str, error: &StoreError) -> String {
-    let mut text = format!("{name} is left out: {error}");
-    if let Some(cause) = std::error::Error::source(error) {
-        text.push_str(&format!(": {cause}"));
-    }
-    text
+    let cause = std::error::Error::source(error);
+    let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+    format!("{name} is left out: {error}{cause}")
 }
 
 /// A document of this version, or as much of a newer one as this version knows.

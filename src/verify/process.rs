@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use autotune_engine::worker::Ring;
+use autotune_engine::worker::{PASSED, Ring, STRIPPED};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::ServeError;
@@ -56,6 +56,14 @@ impl Process {
     ) -> Result<Self, ServeError> {
         let mut command = Command::new(guard);
         command.arg(GUARD).arg("--").args(words).process_group(0);
+        // What stands in the shell (`LLAMA_ARG_…` above all) would act on the default setting too.
+        let kept_out = |name: &str| {
+            STRIPPED.iter().any(|prefix| name.starts_with(prefix)) && !PASSED.contains(&name)
+        };
+        let names = std::env::vars_os().map(|(name, _)| name);
+        for name in names.filter(|name| kept_out(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|source| {

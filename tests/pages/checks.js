@@ -50,7 +50,7 @@
       const size = parseFloat(style.fontSize);
       const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
       const ratio = (a + 0.05) / (b + 0.05);
-      if (ratio < (large ? 3 : 4.5)) {
+      if (!(ratio >= (large ? 3 : 4.5))) {
         found.push(node.tagName + " " + ratio.toFixed(2) + ": " + node.textContent.trim().slice(0, 40));
       }
     }
@@ -101,7 +101,7 @@
     field.value = purpose + " measured";
     field.dispatchEvent(new win.Event("input"));
     const shown = rows().filter((row) => !row.hidden);
-    result.filtered = shown.every((row) => row.textContent.includes(purpose)) &&
+    result.filtered = shown.length > 0 && shown.every((row) => row.textContent.includes(purpose)) &&
       doc.getElementById("found").textContent === shown.length + " of " + rows().length;
     field.value = "no such words";
     field.dispatchEvent(new win.Event("input"));

@@ -1,6 +1,6 @@
 //! A sweep as JSON lines, for other programs to follow; `docs/FORMATS.md` describes them.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::sweep::Progress;
 const SCHEMA: &str = "autotune.event/1";
 
 /// The file that events go to. Where it can no longer be written the sweep goes on without it.
-pub(super) struct Events {
+pub(in crate::cli) struct Events {
     path: PathBuf,
     file: Option<File>,
 }
@@ -33,9 +33,11 @@ struct Line<'a> {
 }
 
 impl Events {
-    /// Begins the file anew; a pipe or a device is opened as it is.
-    pub(super) fn create(path: &Path) -> Result<Self, Stop> {
-        let file = File::create(path).map_err(|error| Stop {
+    /// Begins the file anew, or goes on at its end; a pipe or a device is opened as it is.
+    pub(in crate::cli) fn open(path: &Path, go_on: bool) -> Result<Self, Stop> {
+        let mut how = OpenOptions::new();
+        how.create(true).write(true).append(go_on).truncate(!go_on);
+        let file = how.open(path).map_err(|error| Stop {
             exit: Exit::Failure,
             message: format!("cannot write events to {}: {error}", path.display()),
             hint: None,

@@ -30,6 +30,8 @@ pub(super) fn plot(plan: &Plan, available_bytes: Option<u64>) -> Option<Plot> {
     let highest = points.iter().map(|it| gib(whole(it).total())).fold(0.0, f64::max);
     // A line far above would press the bars flat.
     let limit = available_bytes.map(|bytes| gib(Bytes(bytes))).filter(|it| *it < 2.5 * highest);
+    // It is that of main memory, and the bars are of devices too.
+    let limit = limit.filter(|_| points.iter().all(|it| it.devices.total() == Bytes(0)));
     let top = highest.max(limit.unwrap_or(0.0)) * 1.14;
     let own = plan.baseline.context.context;
     let name = |it: &ContextMemory| {
@@ -63,7 +65,7 @@ pub(super) fn plot(plan: &Plan, available_bytes: Option<u64>) -> Option<Plot> {
         }
         if let Some(limit) = limit {
             plane.line(&[(0.0, limit), (points.len() as f64, limit)], Ink::Bad, 1);
-            plane.text((0.0, limit), (4, -8), "available here", Ink::Bad, Anchor::Left);
+            plane.text((0.0, limit), (4, -8), "main memory available", Ink::Bad, Anchor::Left);
         }
         plane.legend(&PARTS.map(|(word, ink)| (word, ink, Mark::Square)));
     });

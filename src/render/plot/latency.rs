@@ -85,10 +85,10 @@ pub(super) fn plot(trials: &[Trial], findings: &Findings) -> Option<Plot> {
 }
 
 fn data(series: &[(&str, &[f64], Ink)]) -> Data {
-    let mut data = Data::new(&["setting", "percentile", "token_ms"]);
+    let mut data = Data::new(&["setting", "percentile", "token_s"]);
     for (name, times, _) in series {
         for percent in 0..=100_u32 {
-            let time = at_share(times, f64::from(percent) / 100.0);
+            let time = at_share(times, f64::from(percent) / 100.0) / 1e3;
             data.row([(*name).to_owned(), percent.to_string(), time.to_string()]);
         }
     }

@@ -89,13 +89,10 @@ pub(super) fn draw(layout: Layout, x: &Axis, y: &Axis, body: impl FnOnce(&Plane<
         plane.hints.take()
     };
     let hints = hints.iter().fold(String::new(), |mut text, hint| {
-        let words = escaped(&hint.words);
-        let _ = writeln!(
-            text,
-            "<{} class=\"hint\"><title>{words}</title></{}>",
-            hint.shape,
-            hint.name()
-        );
+        let (shape, name, words) = (&hint.shape, hint.name(), escaped(&hint.words));
+        // Unseen by attributes, so that a viewer without style sheets draws nothing either.
+        let unseen = "fill=\"none\" pointer-events=\"all\"";
+        let _ = writeln!(text, "<{shape} {unseen} class=\"hint\"><title>{words}</title></{name}>");
         text
     });
     let end = svg.rfind("</svg>").unwrap_or(svg.len());
@@ -141,6 +138,9 @@ impl Plane<'_> {
     pub(super) fn cell(&self, from: (f64, f64), to: (f64, f64), ink: Ink, strength: f64) {
         let (a, b) = (self.place(from), self.place(to));
         let gap = FINE;
+        if (a.0 - b.0).abs() <= 2 * gap || (a.1 - b.1).abs() <= 2 * gap {
+            return;
+        }
         let corners =
             [(a.0.min(b.0) + gap, a.1.min(b.1) + gap), (a.0.max(b.0) - gap, a.1.max(b.1) - gap)];
         drawn(self.root.draw(&Rectangle::new(corners, ink.key().mix(strength).filled())));

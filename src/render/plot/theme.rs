@@ -85,7 +85,7 @@ pub(super) fn style_sheet() -> String {
             })
         };
     format!(
-        ".hint{{fill:transparent;stroke:none}}.hint:hover{{stroke:currentColor;stroke-opacity:.5;\
+        ".hint:hover{{stroke:currentColor;stroke-opacity:.5;\
          stroke-width:8}}{}\n@media screen and (prefers-color-scheme:dark){{{}}}",
         rules(|(name, light, _)| (name, light)),
         rules(|(name, _, dark)| (name, dark))

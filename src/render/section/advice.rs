@@ -27,7 +27,7 @@ pub(super) fn actions(evidence: Evidence<'_>) -> SectionView {
         match &findings.verdict {
             Verdict::Unconfirmed { .. } => items.push(item(
                 "Quick",
-                "continue the sweep with `autotune sweep --resume` and a larger `--budget`",
+                "sweep again with a larger `--budget`: what was measured comes from the cache",
             )),
             Verdict::Confirmed { .. } | Verdict::KeepBaseline => {
                 items.push(item("Quick", "keep llama-server's default settings"));

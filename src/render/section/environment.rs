@@ -62,6 +62,9 @@ fn engine_and_model(evidence: Evidence<'_>) -> Vec<Vec<CellView>> {
     rows.map(|(name, value)| vec![CellView::plain(name), CellView::plain(value)]).to_vec()
 }
 
+/// Knobs that say where threads and memory are.
+const PLACES: [&str; 3] = ["placement", "strict", "numa"];
+
 /// CPU masks and NUMA strategy.
 pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
     let describe = |setting: &Setting| {
@@ -71,17 +74,17 @@ pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
     };
     let (default, best) = (&evidence.findings.baseline.setting, &evidence.findings.best.setting);
     let used = if describe(default) == describe(best) {
-        format!("Every setting ran with {}", describe(default))
+        format!("Default and best ran with {}", describe(default))
     } else {
-        format!("Default: {}; tuned: {}", describe(default), describe(best))
+        format!("Default: {}; best: {}", describe(default), describe(best))
     };
-    let placements = evidence.findings.curves.iter().any(|curve| curve.knob == "placement");
-    let others = if placements {
-        "The curves hold the other placements"
+    let turned = evidence.plan.axes.iter().any(|axis| PLACES.contains(&axis.knob.as_str()));
+    let others = if turned {
+        "The search looked at other placements too: the table of trials has them"
     } else {
         "Other placements were not turned: `--knobs all` or `--knobs placement,strict` does"
     };
-    let mut blocks = knob_blocks(evidence, &["placement", "strict", "numa"]);
+    let mut blocks = knob_blocks(evidence, &PLACES);
     if blocks.is_empty() {
         return SectionView::missing("affinity", "Affinity and NUMA", format!("{used}. {others}."));
     }

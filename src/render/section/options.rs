@@ -100,6 +100,11 @@ fn choice(option: String, gain: CellView, effort: &str, price: String) -> Vec<Ce
     vec![CellView::plain(option), gain, CellView::plain(effort), CellView::plain(price)]
 }
 
+/// Whether the sweep turned a knob: then its levels have numbers of their own.
+fn turned(evidence: Evidence<'_>, knob: &str) -> bool {
+    evidence.plan.axes.iter().any(|axis| axis.knob == knob)
+}
+
 fn tuned(evidence: Evidence<'_>) -> Option<Vec<CellView>> {
     let findings = evidence.findings;
     if !findings.recommends_tuned() {
@@ -118,12 +123,16 @@ fn smaller_weights(evidence: Evidence<'_>) -> Option<Vec<CellView>> {
     if model.parameters == 0 || ratio < LARGER {
         return None;
     }
-    let bound = evidence.findings.claims.ceiling.as_ref().is_some_and(|it| it.share >= BOUND);
-    let gain = if bound {
-        let up_to = format!("up to {} in generation", format::ratio(ratio));
-        CellView { detail: "from bytes per token, not measured".into(), ..CellView::plain(up_to) }
-    } else {
-        CellView::plain("not known: memory does not bound generation here")
+    let gain = match evidence.findings.claims.ceiling.as_ref().map(|it| it.share) {
+        Some(share) if share >= BOUND => CellView {
+            detail: "from bytes per token, not measured".into(),
+            ..CellView::plain(format!("up to {} in generation", format::ratio(ratio)))
+        },
+        Some(share) => CellView::plain(format!(
+            "not known: generation uses {} of the read bandwidth only",
+            format::whole_percent(share)
+        )),
+        None => CellView::plain("not known: no roof of this machine was measured"),
     };
     Some(choice(
         format!(
@@ -145,11 +154,11 @@ fn smaller_cache(evidence: Evidence<'_>) -> Option<Vec<CellView>> {
     let share = whole.kv_bytes.0 as f64 / whole.total().0.max(1) as f64;
     let wide =
         plan.baseline.context.type_k == KvType::F16 && plan.baseline.context.type_v == KvType::F16;
-    if !wide || share < LARGE_CACHE {
+    if !wide || share < LARGE_CACHE || turned(evidence, "type_k") || turned(evidence, "type_v") {
         return None;
     }
     // Blocks of 34 bytes for 32 values (ggml's `block_q8_0`) instead of 64.
-    let saved = Bytes((whole.kv_bytes.0 as f64 * (1.0 - 34.0 / 64.0)).round() as u64);
+    let saved = Bytes(whole.kv_bytes.0 / 64 * (64 - 34));
     let gain =
         format!("{saved} less memory at {} tokens of context", format::count(context.into()));
     Some(choice(
@@ -165,7 +174,8 @@ fn graphics_card(evidence: Evidence<'_>) -> Option<Vec<CellView>> {
     let unused =
         |setting: &autotune_engine::api::Setting| setting.load.gpu_layers == GpuLayers::Count(0);
     let findings = evidence.findings;
-    if !unused(&findings.baseline.setting) || !unused(&findings.best.setting) {
+    let used = !unused(&findings.baseline.setting) || !unused(&findings.best.setting);
+    if used || turned(evidence, "gpu_layers") {
         return None;
     }
     Some(choice(
