@@ -401,6 +401,7 @@ fn a_server_never_ready_is_given_up() -> Result<(), Failed> {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     let launch = Launch { words: vec![script.into()], variables: Vec::new() };
     let mut programs = Programs {
+        kept_out: Vec::new(),
         guard: env!("CARGO_BIN_EXE_autotune").into(),
         default: launch.clone(),
         tuned: launch,

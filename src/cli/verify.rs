@@ -4,11 +4,13 @@ mod display;
 mod subject;
 mod summary;
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use autotune_engine::api::SystemClock;
+use autotune_engine::worker::{PASSED, STRIPPED};
 use clap::{Args, ValueEnum};
 
 use super::global::one_line;
@@ -116,6 +118,18 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     Ok(Exit::Done)
 }
 
+/// Names of variables that llama.cpp and its threads read: what stands in the shell
+/// (`LLAMA_ARG_…` above all) is kept from both servers, as a sweep keeps it from its engine.
+fn kept_out(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let read = |name: &str| STRIPPED.iter().any(|prefix| name.starts_with(prefix));
+    names
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            read(&name) && !PASSED.contains(&&*name)
+        })
+        .collect()
+}
+
 /// What the two flags mean.
 fn target(server: &str, against: Option<&str>) -> Result<Target, Stop> {
     let address = |typed: &str| {
@@ -178,6 +192,7 @@ impl Wanted {
             guard,
             default,
             tuned,
+            kept_out: kept_out(std::env::vars_os().map(|(name, _)| name)),
             patience: shape.patience,
             interrupted: interrupt::flag(None)?,
         };
@@ -347,6 +362,13 @@ fn written(verification: &Verification, format: Format) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_shell_says_to_llama_cpp_is_kept_from_the_servers() {
+        let names = ["LLAMA_ARG_THREADS", "GGML_VK_VISIBLE_DEVICES", "HOME", "OMP_NUM_THREADS"];
+        let kept = kept_out(names.into_iter().map(OsString::from));
+        assert_eq!(kept, ["LLAMA_ARG_THREADS", "OMP_NUM_THREADS"]);
+    }
 
     #[test]
     fn what_the_flags_mean_is_told_before_anything_is_read() {

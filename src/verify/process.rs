@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use autotune_engine::worker::{PASSED, Ring, STRIPPED};
+use autotune_engine::worker::Ring;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::ServeError;
@@ -48,20 +48,17 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `<guard> guard -- <words>` in a process group of its own.
+    /// Starts `<guard> guard -- <words>` in a process group of its own, without the variables
+    /// `kept_out` and with `variables`.
     pub(super) fn start(
         guard: &Path,
         words: &[OsString],
+        kept_out: &[OsString],
         variables: &[(&'static str, String)],
     ) -> Result<Self, ServeError> {
         let mut command = Command::new(guard);
         command.arg(GUARD).arg("--").args(words).process_group(0);
-        // What stands in the shell (`LLAMA_ARG_…` above all) would act on the default setting too.
-        let kept_out = |name: &str| {
-            STRIPPED.iter().any(|prefix| name.starts_with(prefix)) && !PASSED.contains(&name)
-        };
-        let names = std::env::vars_os().map(|(name, _)| name);
-        for name in names.filter(|name| kept_out(&name.to_string_lossy())) {
+        for name in kept_out {
             command.env_remove(name);
         }
         command.envs(variables.iter().map(|(name, value)| (name, value)));

@@ -35,6 +35,8 @@ pub struct Programs {
     pub default: Launch,
     /// The tuned setting.
     pub tuned: Launch,
+    /// Variables of the shell that neither server gets: they would act on the default setting too.
+    pub kept_out: Vec<OsString>,
     /// How long is waited.
     pub patience: Patience,
     /// Set when somebody asked to stop.
@@ -55,7 +57,7 @@ impl Servers for Programs {
         let own =
             ["--host".to_owned(), "127.0.0.1".to_owned(), "--port".to_owned(), port.to_string()];
         words.extend(own.map(OsString::from));
-        let process = Process::start(&self.guard, &words, &launch.variables)?;
+        let process = Process::start(&self.guard, &words, &self.kept_out, &launch.variables)?;
         let interrupted = Arc::clone(&self.interrupted);
         let line = Line::new(Address::local(port), name.clone(), self.patience.answer, interrupted);
         let mut started = Started { line, process };
