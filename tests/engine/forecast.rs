@@ -58,6 +58,19 @@ fn every_cache_type_length_and_batch_is_foreseen_to_the_byte() {
 }
 
 #[test]
+fn several_sequences_are_foreseen() {
+    let mut bench = Bench::new();
+    for sequences in [2, 8, 32] {
+        let [kv, compute] = both(&mut bench, "synth:tiny:q4_k_m", |job| {
+            job.setting.context.sequences = sequences;
+            job.setting.context.context = 256 * sequences;
+        });
+        assert_eq!(kv.0, kv.1, "KV cache of {sequences} sequences");
+        assert_eq!(compute.0, compute.1, "scratch of {sequences} sequences");
+    }
+}
+
+#[test]
 fn attention_with_and_without_its_matrix_is_foreseen() {
     let mut bench = Bench::new();
     for model in ["synth:tiny:q8_0", "synth:tiny:q4_0"] {

@@ -28,7 +28,9 @@ pub(super) fn forecast(
     path: &Path,
     setting: &Setting,
 ) -> Result<Forecast, Failure> {
-    let touched = memory::accounts(&Context::with_outputs(model, &setting.context, 1)?);
+    // One row of logits for each sequence: llama.cpp reserves that many and aborts on fewer.
+    let outputs = setting.context.sequences.max(1);
+    let touched = memory::accounts(&Context::with_outputs(model, &setting.context, outputs)?);
     counted(model, path, setting, Some(&touched))
 }
 
