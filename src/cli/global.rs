@@ -128,6 +128,11 @@ impl Printer {
     }
 }
 
+/// A document as it goes to stdout.
+pub(super) fn json(document: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(document).expect("documents have string keys only") + "\n"
+}
+
 /// The date as every document writes it: RFC 3339 in UTC, whole seconds.
 pub(super) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

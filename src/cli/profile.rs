@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::engine::Devices;
+use super::global::json;
 use super::{Exit, Printer, Stop};
 use crate::model::Profile;
 use crate::render::profile as render;
@@ -155,11 +156,6 @@ fn deliver(profile: &Profile, arguments: &Arguments, printer: Printer) -> Result
         None => printer.data(&text),
         Some(path) => write(path, &text, printer),
     }
-}
-
-fn json(profile: &Profile) -> String {
-    let json = serde_json::to_string_pretty(profile);
-    json.expect("documents have string keys only") + "\n"
 }
 
 /// Everything that a profile has, as files of a folder.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use serde_json::Value;
 
-use super::global::{bounded_text, one_line};
+use super::global::{bounded_text, json, one_line};
 use super::{Exit, Printer, Stop};
 use crate::analysis;
 use crate::model::{Findings, Machine, Plan, Trial, Verification};
@@ -190,10 +190,6 @@ impl Judged {
         })?;
         Ok(analysis::Side { machine, plan: &self.salvaged.plan, findings: &self.findings })
     }
-}
-
-fn json(document: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(document).expect("documents are plain data") + "\n"
 }
 
 fn page(arguments: &Arguments, format: Format, view: &ReportView) -> Result<String, Stop> {

@@ -21,7 +21,7 @@ use autotune_engine::worker::{PASSED, STRIPPED};
 use clap::{Args, ValueEnum};
 
 use super::engine::{self, Devices, EngineChoice};
-use super::global::now;
+use super::global::{json, now};
 use super::progress::{Display, Events};
 use super::variants::variants;
 use super::{Exit, Printer, Stop, model, report};
@@ -678,11 +678,6 @@ fn occupied(folder: &Path) -> bool {
 
 fn nothing_measured(failure: &autotune_engine::api::Failure) -> Stop {
     Stop::from_error(Exit::NothingMeasured, failure)
-}
-
-fn json(document: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string_pretty(document).expect("documents have string keys only");
-    text + "\n"
 }
 
 #[cfg(test)]

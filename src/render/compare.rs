@@ -11,7 +11,7 @@ use super::view::{
 use super::{Run, document, engine, format, hardware, marks, summary, unsound, verdict};
 use crate::knob::Tool;
 use crate::model::{ComparedRun, Comparison, Curve, Level};
-use crate::stats::{Change, Separation};
+use crate::stats::Separation;
 
 /// What templates see of two runs.
 #[must_use]
@@ -139,17 +139,10 @@ fn metrics(found: &Comparison) -> Vec<MetricView> {
         name,
         default,
         tuned,
-        change: compared(changes.get(at).copied().flatten()),
+        change: verdict::cell_or_none(changes.get(at).and_then(|it| it.as_ref())),
         target: CellView::none(),
     })
     .collect()
-}
-
-fn compared(change: Option<Change>) -> CellView {
-    change.map_or_else(CellView::none, |change| CellView {
-        tone: Some(verdict::tone(&change)),
-        ..format::change(&change).into()
-    })
 }
 
 fn side_by_side(
@@ -187,7 +180,7 @@ fn settings(found: &Comparison) -> SectionView {
 fn gains(found: &Comparison) -> SectionView {
     let row = |name: &str, side: &ComparedRun| {
         let gain =
-            side.gain.map_or_else(|| CellView::plain("none proven"), |it| compared(Some(it)));
+            side.gain.map_or_else(|| CellView::plain("none proven"), |it| verdict::cell(&it));
         vec![CellView::plain(name), gain]
     };
     let rows = vec![row("A", &found.first), row("B", &found.second)];

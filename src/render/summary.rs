@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::export;
 use crate::knob::{self, Tool};
 use crate::model::{Candidate, Figure, Findings, Goal, ModelCard, Plan, Standing, Verdict};
-use crate::stats::Change;
 
 use super::view::{CellView, CodeView, FactView, MetricView, StepView, SummaryView, Tone, links};
 use super::{format, hardware, verdict};
@@ -127,12 +126,6 @@ pub(super) fn metrics(plan: &Plan, findings: &Findings) -> Vec<MetricView> {
         }
         Verdict::KeepBaseline | Verdict::Unconfirmed { .. } => (None, None, None),
     };
-    let compared = |change: Option<&Change>| match change {
-        Some(change) => {
-            CellView { tone: Some(verdict::tone(change)), ..format::change(change).into() }
-        }
-        None => CellView::none(),
-    };
     let changes = [turn, prefill, decode];
     let tuned = if findings.has_tuned() { cells(&findings.best) } else { Vec::new() };
     let mut tuned = tuned.into_iter().map(|(_, cell)| cell);
@@ -142,7 +135,7 @@ pub(super) fn metrics(plan: &Plan, findings: &Findings) -> Vec<MetricView> {
             name,
             default,
             tuned: tuned.next().unwrap_or_else(CellView::none),
-            change: compared(changes.get(at).copied().flatten()),
+            change: verdict::cell_or_none(changes.get(at).copied().flatten()),
             target: CellView::none(),
         })
         .collect();
@@ -249,9 +242,7 @@ pub(super) fn steps(findings: &Findings) -> Vec<StepView> {
             from: effect.from.to_string(),
             to: effect.to.to_string(),
             change: match &effect.alone {
-                Some(change) => {
-                    CellView { tone: Some(verdict::tone(change)), ..format::change(change).into() }
-                }
+                Some(change) => verdict::cell(change),
                 None => CellView {
                     text: "not measured alone".into(),
                     tone: Some(Tone::Open),

@@ -4,7 +4,7 @@ use crate::model::{Findings, Plan, Verdict};
 use crate::stats::{Change, Separation};
 
 use super::format;
-use super::view::Tone;
+use super::view::{CellView, Tone};
 
 /// A verdict in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,16 @@ pub(super) fn tone(change: &Change) -> Tone {
         Separation::Slower => Tone::Worse,
         Separation::NotSeparated => Tone::Same,
     }
+}
+
+/// A comparison as a cell, in the colour of what it means.
+pub(super) fn cell(change: &Change) -> CellView {
+    CellView { tone: Some(tone(change)), ..format::change(change).into() }
+}
+
+/// The same where there may be none.
+pub(super) fn cell_or_none(change: Option<&Change>) -> CellView {
+    change.map_or_else(CellView::none, cell)
 }
 
 fn confirmed(plan: &Plan, turn: &Change) -> Wording {

@@ -39,3 +39,16 @@ pub enum Separation {
     /// Anything else, printed as `~`.
     NotSeparated,
 }
+
+impl Separation {
+    /// The word for an interval of the logarithm of a ratio of speeds, outside of a zone of
+    /// indifference (0.01 = 1 %) that is symmetric in the logarithm.
+    pub(super) fn of(log_interval: Option<(f64, f64)>, indifference: f64) -> Self {
+        let zone = indifference.ln_1p();
+        match log_interval {
+            Some((low, _)) if low > zone => Self::Faster,
+            Some((_, high)) if high < -zone => Self::Slower,
+            _ => Self::NotSeparated,
+        }
+    }
+}

@@ -44,12 +44,6 @@ pub fn paired_change(
         signed_rank_interval(differences, confidence)
     };
     let interval = interval.map(|(low, high)| (low.min(center), high.max(center)));
-    let zone = indifference.ln_1p();
-    let separation = match interval {
-        Some((low, _)) if low > zone => Separation::Faster,
-        Some((_, high)) if high < -zone => Separation::Slower,
-        _ => Separation::NotSeparated,
-    };
     Some(Change {
         speed_ratio: Estimate {
             value: center.exp(),
@@ -58,7 +52,7 @@ pub fn paired_change(
             confidence,
             n: count(differences),
         },
-        separation,
+        separation: Separation::of(interval, indifference),
     })
 }
 

@@ -23,12 +23,6 @@ pub fn unpaired_change(first: &Estimate, second: &Estimate, indifference: f64) -
         let above = (b_high - b).hypot(a - a_low);
         (center - below, center + above)
     });
-    let zone = indifference.max(0.0).ln_1p();
-    let separation = match interval {
-        Some((low, _)) if low > zone => Separation::Faster,
-        Some((_, high)) if high < -zone => Separation::Slower,
-        _ => Separation::NotSeparated,
-    };
     Some(Change {
         speed_ratio: Estimate {
             value: center.exp(),
@@ -37,7 +31,7 @@ pub fn unpaired_change(first: &Estimate, second: &Estimate, indifference: f64) -
             confidence: first.confidence.min(second.confidence),
             n: first.n.min(second.n),
         },
-        separation,
+        separation: Separation::of(interval, indifference.max(0.0)),
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::model::{Effect, Verdict};
 use crate::render::view::{BlockView, CellView, SectionView};
 use crate::render::{format, summary, verdict};
-use crate::stats::{Change, Separation};
+use crate::stats::Separation;
 
 use super::Evidence;
 
@@ -23,7 +23,8 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
         .zip(&findings.effects)
         .map(|(step, effect)| {
             let way = format!("{} → {}", step.from, step.to);
-            let [cumulative, withdrawn] = [effect.cumulative, effect.withdrawn].map(changed);
+            let [cumulative, withdrawn] = [&effect.cumulative, &effect.withdrawn]
+                .map(|change| verdict::cell_or_none(change.as_ref()));
             vec![
                 CellView::plain(step.knob),
                 CellView::plain(way),
@@ -34,7 +35,7 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
         })
         .collect();
     if let Verdict::Confirmed { turn, evidence, .. } = &findings.verdict {
-        let cell = CellView { tone: Some(verdict::tone(turn)), ..format::change(turn).into() };
+        let cell = verdict::cell(turn);
         rows.push(vec![
             CellView::plain("all together"),
             CellView::plain("default → tuned, confirmed"),
@@ -63,13 +64,6 @@ pub(super) fn log(evidence: Evidence<'_>) -> SectionView {
          not multiply to the whole, which has a measurement of its own.",
     ));
     SectionView::of("log", "Optimization log", blocks)
-}
-
-fn changed(change: Option<Change>) -> CellView {
-    change.map_or_else(CellView::none, |change| CellView {
-        tone: Some(verdict::tone(&change)),
-        ..format::change(&change).into()
-    })
 }
 
 /// The change that does most, and those that do nothing.

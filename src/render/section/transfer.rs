@@ -37,15 +37,9 @@ pub(super) fn table(verification: &Verification) -> Option<BlockView> {
     let rate = |of: fn(&Served) -> Option<Estimate>, server: &Served| {
         of(server).map_or_else(CellView::none, |it| format::rate(&it).into())
     };
-    let changed = |change: &Option<Change>| {
-        change.map_or_else(CellView::none, |change| CellView {
-            tone: Some(verdict::tone(&change)),
-            ..format::change(&change).into()
-        })
-    };
     let row = |name: &str, cells: [CellView; 2], change: &Option<Change>| {
         let [default, tuned] = cells;
-        vec![CellView::plain(name), default, tuned, changed(change)]
+        vec![CellView::plain(name), default, tuned, verdict::cell_or_none(change.as_ref())]
     };
     let rows = vec![
         row("Turn, whole", [default, tuned].map(|it| time(|s| s.turn_s, it)), turn),
