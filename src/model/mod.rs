@@ -13,6 +13,7 @@ mod cpu_list;
 mod device_use;
 mod diagnosis;
 mod findings;
+mod gate;
 mod goal;
 mod machine;
 mod map;
@@ -35,6 +36,11 @@ pub use findings::{
     AmongFinalists, AuditClaim, Candidate, CeilingClaim, Claims, Curve, CurvePoint, Effect,
     FailedSetting, Findings, Fitness, Grade, Phase, SoakFinding, Surface, SurfaceAxis, SurfaceCell,
     TriedSetting, Verdict,
+};
+pub use gate::{
+    Better, Canary, ChangePoint, FactDifference, GateCell, GateClass, GateMachine, GateMode,
+    GateNoise, GateReason, GateReport, GateSeries, GateSession, GateSide, GateTrials, GateVerdict,
+    Waiver, Weight,
 };
 pub use goal::{Figure, Goal, Standing};
 pub use machine::{
