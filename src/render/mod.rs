@@ -9,6 +9,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixture;
 mod format;
+pub mod gate;
 mod hardware;
 pub mod machine;
 mod markdown;
