@@ -179,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn the_action_hands_on_outputs_that_are_written() {
+        let action = include_str!("../../../action.yml");
+        let written = outputs(&fixture::report());
+        let asked = action.split("steps.gate.outputs.").skip(1);
+        let names: Vec<&str> = asked.map(|rest| rest.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["verdict", "worst_cell", "worst_slowdown", "report"]);
+        for name in names.into_iter().filter(|name| *name != "report") {
+            assert!(written.lines().any(|line| line.starts_with(&format!("{name}="))), "{name}");
+        }
+    }
+
+    #[test]
     fn a_summary_keeps_to_its_size() {
         let page = summary(&fixture::crowded());
         assert!(page.len() <= SUMMARY_BYTES && page.len() > SUMMARY_BYTES / 2, "{}", page.len());
