@@ -1,27 +1,52 @@
 //! From samples to an estimate with an interval, and from paired samples to a change.
 //!
-//! Pure: no I/O, no clock, no chance, no knowledge of tokens. Every function answers `None` for
+//! Pure: no I/O, no clock, no knowledge of tokens, and chance from a seed only. Every function answers `None` for
 //! samples it can say nothing about (none at all, or one that is not a finite number) and for a
 //! confidence outside of 0 to 1. What is compared with what is left to `analysis`; when to stop
 //! is left to `search`.
 
+mod binomial;
+mod bootstrap;
 mod certificate;
+mod change_points;
+mod drift;
 mod estimate;
+mod hampel;
 mod interval;
+mod mann_whitney;
+mod moderate;
+mod multiple;
 mod order;
 mod paired;
 mod series;
+mod sign_flip;
 mod signed_rank;
+mod spending;
 mod unpaired;
+mod welch;
 
+pub use binomial::{clopper_pearson, trials_without_event};
+pub use bootstrap::{bootstrap_median, cluster_bootstrap};
 pub use certificate::{Certificate, LOOKS, certificate};
+pub use change_points::{
+    CHANGE_POINTS_FROM, Instability, LevelChange, change_floor, change_points, instability,
+    smallest_step,
+};
+pub use drift::{Drift, drift_from, drift_from_best};
 pub use estimate::{Change, Estimate, Separation};
+pub use hampel::hampel_outliers;
 pub use interval::student_t_interval;
+pub use mann_whitney::{mann_whitney, mann_whitney_floor};
+pub use moderate::{Variance, moderated};
+pub use multiple::{benjamini_hochberg, holm, holm_levels, holm_rejections};
 pub use order::{median, median_estimate, quantile, robust_spread, samples_to_bound};
 pub use paired::{SIGNED_RANK_FROM, hodges_lehmann, paired_change};
-pub use series::{Trend, lag_one_autocorrelation, rank_trend};
+pub use series::{Trend, difference_spread, lag_one_autocorrelation, rank_trend};
+pub use sign_flip::{sign_flip, sign_flip_floor};
 pub use signed_rank::signed_rank_interval;
+pub use spending::Spending;
 pub use unpaired::unpaired_change;
+pub use welch::{MeanShift, mean_shift, welch};
 
 /// The samples in ascending order; `None` without samples or with one that is not finite.
 fn sorted(samples: &[f64]) -> Option<Vec<f64>> {

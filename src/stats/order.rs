@@ -6,7 +6,7 @@ use super::{Estimate, count, finite, sorted, tail};
 
 /// Turns a median absolute deviation into the standard deviation of a normal sample:
 /// `1 / Phi^-1(3/4)`.
-const MAD_TO_SD: f64 = 1.482_602_218_505_602;
+pub(super) const MAD_TO_SD: f64 = 1.482_602_218_505_602;
 
 /// The middle sample, or the mean of the middle two.
 #[must_use]

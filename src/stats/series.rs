@@ -1,8 +1,11 @@
 //! Samples in the order of time: does one depend on the one before, do they wander off?
 
+use std::f64::consts::{PI, SQRT_2};
+
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::finite;
+use super::order::MAD_TO_SD;
+use super::{finite, median};
 
 /// A monotonic trend over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,8 +63,23 @@ pub fn rank_trend(samples: &[f64]) -> Option<Trend> {
     Some(Trend { correlation, p_value })
 }
 
+/// The standard deviation as differences of neighbours tell it, which a change of level moves in
+/// one place only; `None` below 2 samples.
+///
+/// It is taken from the median of the differences' sizes. Where half of the neighbours are equal,
+/// as in coarsely rounded values, it is taken from their mean: `E|a - b| = 2 sd / sqrt(pi)` for
+/// normal noise.
+#[must_use]
+pub fn difference_spread(samples: &[f64]) -> Option<f64> {
+    let sizes: Vec<f64> =
+        finite(samples)?.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
+    let typical = MAD_TO_SD * median(&sizes)? / SQRT_2;
+    let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
+    Some(if typical > 0.0 { typical } else { mean * PI.sqrt() / 2.0 })
+}
+
 /// Ranks from 1; equal samples share the mean of theirs.
-fn ranks(samples: &[f64]) -> Vec<f64> {
+pub(super) fn ranks(samples: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..samples.len()).collect();
     order.sort_unstable_by(|a, b| samples[*a].total_cmp(&samples[*b]));
     let mut ranks = vec![0.0; samples.len()];
@@ -122,6 +140,20 @@ mod tests {
             })
             .collect();
         assert!((lag_one_autocorrelation(&wandering).unwrap() - 0.8).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_change_of_level_does_not_move_the_spread() {
+        // numpy: 1.482602218505602 * median(abs(diff(samples))) / sqrt(2)
+        let calm = [1.0, 1.2, 0.9, 1.4, 1.1];
+        assert!((difference_spread(&calm).unwrap() - 0.314_507_424_752_259_07).abs() < 1e-12);
+        let step = [1.0, 1.2, 0.9, 1.4, 1.1, 9.0, 9.2];
+        assert!((difference_spread(&step).unwrap() - 0.314_507_424_752_259_07).abs() < 1e-12);
+        // Half of the differences are zero: numpy.mean(abs(diff(samples))) * sqrt(pi) / 2
+        let rounded = [1.0, 1.0, 1.0, 2.0, 2.0];
+        assert!((difference_spread(&rounded).unwrap() - 0.221_556_731_363_189_5).abs() < 1e-12);
+        assert_eq!(difference_spread(&[1.0]), None);
+        assert_eq!(difference_spread(&[1.0; 5]), Some(0.0));
     }
 
     #[test]
