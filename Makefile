@@ -16,7 +16,8 @@ HEADERS    := $(TARGET_DIR)/vulkan-headers
 # The Vulkan device of the full tests: Mesa's software device, where no other is named.
 VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
 
-.PHONY: help setup links build vulkan cuda demo test test-full llama-tools bench parity reports install uninstall
+.PHONY: help setup links build vulkan cuda demo test test-full llama-tools bench parity gate gate-aa \
+    reports install uninstall
 
 help:
 	@echo "make demo       set up, build, look at this machine, tune a synthetic model, leave a report"
@@ -27,6 +28,8 @@ help:
 	@echo "make llama-tools  only build llama.cpp's own llama-server and llama-cli, for those tests"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
 	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
+	@echo "make gate       hold this build against its parent commit's, in turn; warns only"
+	@echo "make gate-aa    show that the gate neither cries wolf nor is blind here (about an hour)"
 	@echo "make reports    judge and render the example runs under reports/ anew"
 	@echo "make install    build and install below PREFIX=$(PREFIX) (DESTDIR is honoured)"
 	@echo "make uninstall  remove what install placed there"
@@ -91,12 +94,20 @@ llama-tools: setup
 	sh scripts/llama-tools.sh $(TARGET_DIR)/llama-tools
 
 bench: setup links
-	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect --bench report
+	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect --bench report --bench gate
 
 # Wants python3 with pip and venv, for the sources of llama-bench.
 parity: build
 	eval "$$(sh benches/parity/build.sh $(TARGET_DIR)/parity)" && \
 	$(CARGO) bench --profile release --locked --bench parity
+
+# Warns and never stops: a build is stopped by `make test`.
+gate: build
+	CARGO="$(CARGO)" sh scripts/gate-parent.sh "$(TARGET_DIR)"
+
+# What is measured is kept, and nothing of it is thrown away.
+gate-aa: build
+	CARGO="$(CARGO)" sh scripts/gate-aa.sh "$(TARGET_DIR)" "$(TARGET_DIR)/gate-aa"
 
 # The runs that are kept as examples, judged and rendered by this version.
 reports: build

@@ -22,6 +22,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("store", 3),
     ("export", 3),
     ("synth", 3),
+    ("import", 3),
+    ("judge", 3),
     ("render", 4),
     ("search", 4),
     ("measure", 4),
@@ -29,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sweep", 5),
     ("doctor", 5),
     ("verify", 5),
+    ("gate", 5),
     ("cli", 6),
 ];
 
@@ -47,6 +50,8 @@ const ENGINE_BLIND: &[&str] = &[
     "store",
     "render",
     "export",
+    "import",
+    "judge",
     "measure",
     "bench",
     "sweep",

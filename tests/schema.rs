@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use autotune::model::Findings;
+use autotune::model::{Findings, GateReport};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -14,11 +14,16 @@ fn root() -> &'static Path {
 }
 
 fn published() -> Value {
-    // The two tests would write it at once.
+    kept("findings", &Findings::json_schema())
+}
+
+/// A published schema, which has to be what this version would publish.
+fn kept(name: &str, now: &Value) -> Value {
+    // Several tests would write it at once.
     static FILE: Mutex<()> = Mutex::new(());
     let _held = FILE.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = root().join("docs/schema/findings.schema.json");
-    let now = serde_json::to_string_pretty(&Findings::json_schema()).unwrap() + "\n";
+    let path = root().join(format!("docs/schema/{name}.schema.json"));
+    let now = serde_json::to_string_pretty(now).unwrap() + "\n";
     if std::env::var_os("AUTOTUNE_UPDATE_GOLDENS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &now).unwrap();
@@ -71,4 +76,21 @@ fn a_document_with_a_wrong_part_is_not_of_the_schema() {
         *changed.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = wrong;
         assert!(!validator.is_valid(&changed), "{pointer} may be anything");
     }
+}
+
+#[test]
+fn what_the_gate_writes_is_of_its_published_schema() {
+    let validator = jsonschema::validator_for(&kept("gate", &GateReport::json_schema())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.csv"), "name,seconds\na,1.0\na,1.1\na,1.05\n").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_autotune"))
+        .current_dir(folder.path())
+        .args(["gate", "import", "--from", "csv", "a.csv", "a.csv", "--column", "seconds"])
+        .args(["--format", "json"])
+        .output()
+        .unwrap();
+    let mut document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(validator.is_valid(&document), "{document}");
+    document["cells"][0]["verdict"] = "green".into();
+    assert!(!validator.is_valid(&document));
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use autotune_engine::api::{
-    ContextSetting, CpuMask, Devices, FlashAttention, GpuLayers, HugePages, KvType, LoadMode,
+    ContextSetting, CpuMask, Devices, FlashAttention, GpuLayers, HugePages, Job, KvType, LoadMode,
     LoadSetting, MemoryPolicy, Numa, Priority, ProcessSetting, Setting, SplitMode, TensorOverride,
     TensorSplit, ThreadSetting, Toggle, Work,
 };
@@ -108,6 +108,17 @@ pub struct Test {
 }
 
 impl Test {
+    /// Its job. llama-bench's contexts are as long as the test, and llama.cpp cuts batches to the
+    /// context; cutting them here says so in the setting instead of in a caveat on every test.
+    #[must_use]
+    pub fn job(&self) -> Job {
+        let mut setting = self.setting.clone();
+        let context = &mut setting.context;
+        context.batch = context.batch.min(context.context);
+        context.ubatch = context.ubatch.min(context.batch);
+        Job { model: self.model.clone(), setting, work: self.work.clone() }
+    }
+
     /// Its name in llama-bench's table: `pp512`, `tg128 @ d4096`, `pp256+tg64`.
     #[must_use]
     pub fn name(&self) -> String {

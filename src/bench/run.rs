@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use autotune_engine::api::{Engine, Failure, Identity, Job, Run};
+use autotune_engine::api::{Engine, Failure, Identity, Run};
 
 use super::{Record, Surroundings, Test};
 
@@ -51,7 +51,7 @@ pub fn run<E>(
         }
         observe(Event::Started { number: index + 1, of: tests.len(), test })?;
         let started_at = (session.now)();
-        let job = job(test);
+        let job = test.job();
         let outcome = session.engine.run(&job, session.deadline).and_then(|run| valid(test, run));
         if outcome.is_err() && (session.stopped)() {
             // Cut short by the user, which says nothing about the test.
@@ -67,16 +67,6 @@ pub fn run<E>(
         }))?;
     }
     Ok(measured)
-}
-
-/// The job of a test. llama-bench's contexts are as long as the test, and llama.cpp cuts batches
-/// to the context; cutting them here says so in the setting instead of in a caveat on every test.
-fn job(test: &Test) -> Job {
-    let mut setting = test.setting.clone();
-    let context = &mut setting.context;
-    context.batch = context.batch.min(context.context);
-    context.ubatch = context.ubatch.min(context.batch);
-    Job { model: test.model.clone(), setting, work: test.work.clone() }
 }
 
 /// A run is a result only if every repetition is there and took time.
@@ -97,8 +87,8 @@ fn valid(test: &Test, run: Run) -> Result<Run, Failure> {
 #[cfg(test)]
 pub(super) mod fake {
     use autotune_engine::api::{
-        Bytes, ContextSetting, LoadSetting, MemoryUse, ModelFacts, ProcessSetting, Sample, Setting,
-        ThreadSetting, Threading, Transition, VariantReport,
+        Bytes, ContextSetting, Job, LoadSetting, MemoryUse, ModelFacts, ProcessSetting, Sample,
+        Setting, ThreadSetting, Threading, Transition, VariantReport,
     };
 
     use super::*;
@@ -242,7 +232,7 @@ mod tests {
         let test = |prompts| Grid { prompts, ..Grid::defaults("m".into(), 1) }.tests().unwrap();
         for (prompt, batch, ubatch) in [(16, 16, 16), (1000, 1000, 512), (4096, 2048, 512)] {
             let test = &test(vec![prompt])[0];
-            let context = job(test).setting.context;
+            let context = test.job().setting.context;
             assert_eq!((context.batch, context.ubatch), (batch, ubatch), "{prompt}");
             assert_eq!((test.setting.context.batch, test.setting.context.ubatch), (2048, 512));
         }

@@ -10,8 +10,12 @@ use crate::store::StoreError;
 pub enum Exit {
     /// Done.
     Done = 0,
+    /// The gate found a regression, or a cell is missing.
+    Regression = 1,
     /// Wrong usage, or input that cannot be read.
     Usage = 2,
+    /// The gate could not compare, or not decide where that has to stop a build.
+    Inconclusive = 3,
     /// The measured program crashed, or nothing could be measured.
     NothingMeasured = 4,
     /// Any other failure: a full disk, a missing permission.

@@ -15,12 +15,15 @@ use super::{Exit, Stop};
 const SIGNALS: [i32; 2] = [SIGINT, SIGTERM];
 
 /// Set by the first signal, so that a verb can end in order; a second one ends the program at
-/// once. The first one also ends the job that the engine is at.
-pub(super) fn flag(canceller: Option<Canceller>) -> Result<Arc<AtomicBool>, Stop> {
-    install(canceller).map_err(|error| Stop::from_error(Exit::Failure, &error))
+/// once. The first one also ends the jobs that engines are at.
+pub(super) fn flag(
+    cancellers: impl IntoIterator<Item = Canceller>,
+) -> Result<Arc<AtomicBool>, Stop> {
+    install(cancellers.into_iter().collect())
+        .map_err(|error| Stop::from_error(Exit::Failure, &error))
 }
 
-fn install(canceller: Option<Canceller>) -> io::Result<Arc<AtomicBool>> {
+fn install(cancellers: Vec<Canceller>) -> io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS {
         let code = Exit::Interrupted as i32;
@@ -28,11 +31,11 @@ fn install(canceller: Option<Canceller>) -> io::Result<Arc<AtomicBool>> {
         flag::register(signal, Arc::clone(&interrupted))?;
     }
     // After the flag: whoever sees a cancelled job finds the flag set.
-    if let Some(canceller) = canceller {
+    if !cancellers.is_empty() {
         let mut signals = Signals::new(SIGNALS)?;
         thread::spawn(move || {
             if signals.forever().next().is_some() {
-                canceller.cancel();
+                cancellers.iter().for_each(Canceller::cancel);
             }
         });
     }

@@ -9,6 +9,7 @@ mod doctor;
 mod engine;
 mod exit;
 mod export;
+mod gate;
 mod global;
 mod guard;
 mod interrupt;
@@ -49,9 +50,11 @@ Examples:
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
   autotune export RUN --to ollama -o Modelfile     and run them elsewhere
+  autotune gate ab --base old/autotune -m m.gguf   is this build slower?
 
-Exit codes: 0 done, 2 wrong usage or unreadable input, 4 nothing could be
-measured, 5 other failure, 130 interrupted with state saved.")]
+Exit codes: 0 done (gate: pass), 1 gate: regression, 2 wrong usage or unreadable
+input, 3 gate: inconclusive or not comparable, 4 nothing could be measured, 5
+other failure, 130 interrupted with state saved.")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -68,6 +71,7 @@ enum Verb {
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
     Export(export::Arguments),
+    Gate(Box<gate::Arguments>),
     Verify(Box<verify::Arguments>),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
@@ -126,6 +130,7 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Synth(arguments) => synth::run(arguments, printer),
         Verb::Report(arguments) => report::run(arguments, printer),
         Verb::Export(arguments) => export::run(arguments, printer),
+        Verb::Gate(arguments) => gate::run(arguments, printer),
         Verb::Verify(arguments) => verify::run(arguments, printer),
     }
 }

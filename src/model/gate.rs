@@ -57,6 +57,8 @@ pub struct GateReport {
     pub sessions: Vec<GateSession>,
     /// Change points and levels over time (mode history).
     pub series: Vec<GateSeries>,
+    /// All of the series' change points, for readers who need no more.
+    pub change_points: Vec<ChangePoint>,
     /// Whether identical code passes, and slowed code does not (modes calibrate and selftest).
     pub trials: Option<GateTrials>,
     /// Waivers that no cell needed any more, and other things to know, each one sentence.
@@ -446,7 +448,7 @@ pub struct ChangePoint {
     pub fails: bool,
     /// Places among which the change lies with 95 % confidence, first and last.
     pub range: (u32, u32),
-    /// Probability of so much by chance, by ranks.
+    /// Probability of so much by chance: by ranks, and by the search for the place.
     pub p_value: f64,
 }
 

@@ -14,6 +14,7 @@ mod device_use;
 mod diagnosis;
 mod findings;
 mod gate;
+mod gate_session;
 mod goal;
 mod machine;
 mod map;
@@ -42,6 +43,7 @@ pub use gate::{
     GateNoise, GateReason, GateReport, GateSeries, GateSession, GateSide, GateTrials, GateVerdict,
     Waiver, Weight,
 };
+pub use gate_session::{StoredCell, StoredSession};
 pub use goal::{Figure, Goal, Standing};
 pub use machine::{
     Cache, CacheKind, CoreKind, Cpu, EngineReport, Gpu, GpuBackend, GpuClocks, GpuSource,

@@ -24,9 +24,37 @@ pub fn student_t_interval(samples: &[f64], confidence: f64) -> Option<(f64, f64)
     Some((mean - half_width, mean + half_width))
 }
 
+/// What Student's t exceeds with the probability `level`; `None` for a level outside of 0 to 1 and
+/// for degrees of freedom that are not positive.
+#[must_use]
+pub fn student_quantile(level: f64, degrees: f64) -> Option<f64> {
+    let inside = level > 0.0 && level < 1.0;
+    let student = StudentsT::new(0.0, 1.0, degrees).ok().filter(|_| inside)?;
+    Some(student.inverse_cdf(1.0 - level))
+}
+
+/// The probability that Student's t exceeds `statistic`; `None` for degrees of freedom that are
+/// not positive, and for what is no number.
+#[must_use]
+pub fn student_tail(statistic: f64, degrees: f64) -> Option<f64> {
+    let student = StudentsT::new(0.0, 1.0, degrees).ok().filter(|_| !statistic.is_nan())?;
+    Some(student.sf(statistic))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tails_and_quantiles_are_those_of_the_tables() {
+        // Student's table: t exceeds 2.571 with 2.5 % at 5 degrees, 3.365 with 1 %.
+        assert!((student_quantile(0.025, 5.0).unwrap() - 2.571).abs() < 5e-4);
+        assert!((student_quantile(0.01, 5.0).unwrap() - 3.365).abs() < 5e-4);
+        assert!((student_tail(3.365, 5.0).unwrap() - 0.01).abs() < 1e-5);
+        assert_eq!(student_quantile(0.0, 5.0), None);
+        assert_eq!(student_tail(1.0, 0.0), None);
+    }
+
     use crate::stats::chance::Normals;
 
     const T_INTERVALS: &[(&[f64], f64, f64, f64)] = &[

@@ -35,7 +35,7 @@ pub use change_points::{
 pub use drift::{Drift, drift_from, drift_from_best};
 pub use estimate::{Change, Estimate, Separation};
 pub use hampel::hampel_outliers;
-pub use interval::student_t_interval;
+pub use interval::{student_quantile, student_t_interval, student_tail};
 pub use mann_whitney::{mann_whitney, mann_whitney_floor};
 pub use moderate::{Variance, moderated};
 pub use multiple::{benjamini_hochberg, holm, holm_levels, holm_rejections};

@@ -15,6 +15,7 @@ mod peaks;
 mod profile;
 mod run;
 mod salvage;
+mod sessions;
 mod table;
 mod verification;
 
@@ -25,5 +26,6 @@ pub use peaks::{PeakStore, Tested};
 pub use profile::{PROFILE, read_profile, write_profile};
 pub use run::{RunDirectory, StoredRun, default_folder, write_file};
 pub use salvage::SalvagedRun;
+pub use sessions::{History, LearnedNoise, SessionStore, read_history};
 pub use table::trials_csv;
 pub use verification::{VERIFICATION, read_verification, write_verification};

@@ -59,7 +59,8 @@ END
 
 mkdir -p -- "$folder"
 # A runner that keeps its folders must not hand on the report of an earlier run.
-rm -f -- "$folder/report.json"
+rm -f -- "$folder/report.json" "$folder/junit.xml" "$folder/summary.md" "$folder/comment.md" \
+    "$folder/metrics.txt" "$folder/badge.json"
 set -- "$@" "--json=$folder/report.json" "--junit=$folder/junit.xml" \
     "--summary=${GITHUB_STEP_SUMMARY:-$folder/summary.md}" "--comment=$folder/comment.md" \
     "--openmetrics=$folder/metrics.txt" "--badge=$folder/badge.json" --annotations=auto

@@ -24,6 +24,8 @@ mod modules;
 mod observe;
 mod parts;
 mod pieces;
+#[cfg(feature = "planted-slowdown")]
+mod planted;
 mod pool;
 mod probe;
 mod product;

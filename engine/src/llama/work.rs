@@ -7,6 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::context::Context;
+#[cfg(feature = "planted-slowdown")]
+use super::planted;
 use super::stage::{self, Stage};
 use super::together;
 use crate::api::{Answer, Failure, Sample, Work};
@@ -134,6 +136,8 @@ fn prompt(context: &mut Context, tokens: &mut Tokens, count: u32) -> Result<u64,
         left -= chunk.len();
     }
     context.synchronize()?;
+    #[cfg(feature = "planted-slowdown")]
+    planted::linger(started);
     Ok(nanoseconds(started))
 }
 
@@ -144,8 +148,12 @@ fn generate(context: &mut Context, tokens: &mut Tokens, count: u32) -> Result<Sa
     let mut token = tokens.first();
     let mut before = 0;
     for _ in 0..count {
+        #[cfg(feature = "planted-slowdown")]
+        let step = Instant::now();
         context.decode(&mut [token])?;
         context.synchronize()?;
+        #[cfg(feature = "planted-slowdown")]
+        planted::linger(step);
         token = tokens.next();
         let now = nanoseconds(started);
         token_ns.push(now - before);

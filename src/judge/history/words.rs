@@ -73,7 +73,13 @@ pub(super) fn drift(series: &HistorySeries, drifted: &Drift, level: f64) -> Told
         drifted.p_value
     );
     let last = series.labels.last().map_or("", String::as_str);
-    (why, format!("compare `{}` with `{last}`, or accept the level", series.labels[drifted.from]))
+    (
+        why,
+        format!(
+            "compare `{}` with `{last}`, or accept it with --accept",
+            series.labels[drifted.from]
+        ),
+    )
 }
 
 pub(super) fn blind(
@@ -120,9 +126,9 @@ fn change(series: &HistorySeries, change: &LevelChange) -> String {
 fn look_at(series: &HistorySeries, change: &LevelChange) -> String {
     let (first, last) = (&series.labels[change.range.0], &series.labels[change.range.1]);
     if first == last {
-        return format!("look at what changed with `{first}`, or accept the level");
+        return format!("look at what changed with `{first}`, or accept it with --accept");
     }
-    format!("look at what changed from `{first}` to `{last}`, or accept the level")
+    format!("look at what changed from `{first}` to `{last}`, or accept it with --accept")
 }
 
 fn percent(share: f64) -> String {

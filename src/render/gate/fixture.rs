@@ -84,6 +84,7 @@ fn empty(mode: GateMode) -> GateReport {
         suite_digest: None,
         sessions: Vec::new(),
         series: Vec::new(),
+        change_points: Vec::new(),
         trials: None,
         notes: Vec::new(),
         elapsed_ms: 252_000,

@@ -29,7 +29,8 @@ pub fn annotations(report: &GateReport) -> String {
             Some((kind, cell.name.clone(), words::summary(cell)))
         })
         .collect();
-    for series in &report.series {
+    let is_cell = |name: &str| report.cells.iter().any(|cell| cell.name == name);
+    for series in report.series.iter().filter(|series| !is_cell(&series.cell)) {
         let fails = series.change_points.iter().filter(|change| change.fails);
         let told = fails.map(|change| (Kind::Error, story::change_point(series, change)));
         let unstable = series.unstable.iter().map(|why| (Kind::Warning, clean(why)));

@@ -49,8 +49,11 @@ pub fn junit(report: &GateReport, undecided: Undecided) -> String {
         let cases = cells.map(|cell| cell_case(cell, undecided));
         document.add_test_suite(suite(report, group, cases));
     }
-    if !report.series.is_empty() {
-        let cases = report.series.iter().map(series_case);
+    let is_cell = |name: &str| report.cells.iter().any(|cell| cell.name == name);
+    let alone: Vec<&GateSeries> =
+        report.series.iter().filter(|series| !is_cell(&series.cell)).collect();
+    if !alone.is_empty() {
+        let cases = alone.into_iter().map(series_case);
         document.add_test_suite(suite(report, "history", cases));
     }
     let build = status(report.verdict.into(), None, undecided, &report.line);

@@ -6,7 +6,7 @@ use super::super::format;
 use super::super::machine::clean;
 use super::super::verdict::sentence;
 use super::standing::Standing;
-use crate::model::{GateCell, GateMachine, GateReport, GateSide, Waiver, Weight};
+use crate::model::{GateCell, GateMachine, GateReport, GateSide, GateVerdict, Waiver, Weight};
 
 /// Characters of a machine's key that tell machines apart for a reader.
 const KEY: usize = 12;
@@ -60,10 +60,13 @@ pub(super) fn sees(cell: &GateCell) -> Option<String> {
     cell.minimum_detectable.map(format::tenth_percent)
 }
 
-/// The larger p value against what is required: `p=.0002<.0013`.
+/// The larger p value against what is required: `p=.0002<.0013`. Signs that cannot be any smaller
+/// with so few blocks have not decided a failure, and are left out.
 pub(super) fn evidence(cell: &GateCell) -> Option<String> {
-    let decisive = cell.p_t?.max(cell.p_guard.unwrap_or(0.0));
     let required = cell.p_required?;
+    let spared = |guard: &f64| cell.verdict == GateVerdict::Fail && *guard > required;
+    let guard = cell.p_guard.filter(|guard| !spared(guard)).unwrap_or(0.0);
+    let decisive = cell.p_t?.max(guard);
     let sign = if decisive <= required { '<' } else { '>' };
     Some(format!("p={}{sign}{}", probability(decisive), probability(required)))
 }
@@ -142,9 +145,24 @@ pub(super) fn sides(report: &GateReport) -> Option<String> {
     }
 }
 
+/// Facts by which people know a machine, with what stands behind each.
+const MACHINE: [(&str, &str); 5] = [
+    ("processor", ""),
+    ("cores", " cores"),
+    ("memory GiB", " GiB"),
+    ("GPU 0 name", ""),
+    ("hypervisor", ""),
+];
+
 /// A machine by its key and what it is made of.
 pub(super) fn machine(machine: &GateMachine) -> String {
-    let facts: Vec<&str> = machine.strict.values().map(String::as_str).collect();
+    let told = |(fact, unit): &(&str, &str)| {
+        machine.strict.get(*fact).map(|value| format!("{value}{unit}"))
+    };
+    let mut facts: Vec<String> = MACHINE.iter().filter_map(told).collect();
+    if facts.is_empty() {
+        facts = machine.strict.values().cloned().collect();
+    }
     let key: String = machine.key.chars().take(KEY).collect();
     clean(&format!("{key}: {}", facts.join(", ")))
 }
@@ -213,7 +231,10 @@ mod tests {
     fn the_p_value_that_decides_is_the_larger_one() {
         let mut cell = fixture::failing();
         (cell.p_t, cell.p_guard, cell.p_required) = (Some(0.0001), Some(0.004), Some(0.0025));
+        cell.verdict = GateVerdict::Inconclusive;
         assert_eq!(evidence(&cell).unwrap(), "p=.0040>.0025");
+        cell.verdict = GateVerdict::Fail;
+        assert_eq!(evidence(&cell).unwrap(), "p=.0001<.0025");
         cell.p_guard = None;
         assert_eq!(evidence(&cell).unwrap(), "p=.0001<.0025");
     }
