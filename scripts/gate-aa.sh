@@ -35,7 +35,7 @@ trap 'exit 130' INT TERM HUP
 held() {
     blocks=$1
     shift
-    "$plain" gate ab --model "${MODEL:-synth:smollm2-135m:q4_k_m}" --tests pp64,tg16 --delta 2% \
+    "$plain" gate ab --model "${MODEL:-synth:smollm2-135m:q4_k_m}" --tests pp64,tg16 --threads 1 --delta 2% \
         --max-blocks "$blocks" --budget "${BUDGET:-6m}" --confirm none -q "$@"
 }
 

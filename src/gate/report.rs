@@ -229,12 +229,17 @@ pub fn confirmed(cells: &mut [GateCell], again: &[GateCell]) {
 pub fn session(purpose: &str, finish: &Finish, cells: &[GateCell]) -> GateSession {
     let failed = cells.iter().filter(|cell| cell.fails()).map(|cell| cell.name.clone()).collect();
     let blocking = cells.iter().filter(|cell| cell.weight == Weight::Blocking);
+    let judged = finish.judged.iter().map(|it| it.verdict).min();
     GateSession {
         purpose: purpose.to_owned(),
         blocks: finish.blocks,
         dropped: finish.dropped,
         disturbances: finish.disturbances.clone(),
-        verdict: blocking.map(|cell| cell.verdict).min().unwrap_or(GateVerdict::NotComparable),
+        verdict: blocking
+            .map(|cell| cell.verdict)
+            .min()
+            .or(judged)
+            .unwrap_or(GateVerdict::NotComparable),
         failed,
         elapsed_ms: u64::try_from(finish.elapsed.as_millis()).unwrap_or(u64::MAX),
     }

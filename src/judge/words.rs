@@ -47,7 +47,10 @@ pub fn tell(judged: &Judgement, delta: f64, block_s: Option<f64>) -> Told {
     let next_action = match (reason, judged.blocks_needed) {
         (GateReason::ThinBaseline, _) => "record more sessions: autotune gate record".to_owned(),
         (GateReason::TooFewBlocks, Some(n)) => format!("give {n} samples or more a side"),
-        (GateReason::TooFewBlocks, None) => "give it more time: --budget".to_owned(),
+        (GateReason::TooFewBlocks, None) => format!(
+            "a verdict needs {} blocks: --max-blocks, or more time with --budget",
+            super::FEWEST_BLOCKS
+        ),
         (_, Some(n)) => match minutes_needed {
             Some(minutes) => format!(
                 "allow {n} blocks, about {}: --max-blocks {n} --budget {:.0}m",

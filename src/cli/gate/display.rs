@@ -44,7 +44,7 @@ impl Display {
                         format!("the next verdict after {next}, in about {}", time(left))
                     },
                 );
-                let text = format!("{title}: {blocks} blocks, {open} cells open, {next}");
+                let text = format!("{title}: block {blocks} done, {open} cells open, {next}");
                 self.moves(text.clone());
                 if self.bar.is_none() {
                     self.printer.say_at(Verbosity::Verbose, text);
@@ -65,7 +65,8 @@ impl Display {
             bar.finish_and_clear();
         }
         let took = time(self.begun.elapsed().as_secs_f64());
-        self.printer.say(format!("{}: {} blocks in {took}", self.title, self.blocks));
+        let blocks = if self.blocks == 1 { "block" } else { "blocks" };
+        self.printer.say(format!("{}: {} {blocks} in {took}", self.title, self.blocks));
     }
 
     fn moves(&self, text: String) {

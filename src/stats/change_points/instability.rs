@@ -126,12 +126,19 @@ fn two_modes(values: &[f64]) -> Option<(f64, usize)> {
     .fold(0.0, f64::max);
     // Each point belongs to the mode that is nearer.
     let border = f64::midpoint(middle(low), middle(high));
-    let is_high = |value: &f64| *value > border;
-    let rarer = values.iter().filter(|value| is_high(value)).count();
+    let rarer = values.iter().filter(|value| **value > border).count();
     let rarer = rarer.min(values.len() - rarer);
-    let alternations = values.windows(2).filter(|it| is_high(&it[0]) != is_high(&it[1])).count();
+    let alternations = turns(values, border, gap / 4.0);
     (gap > APART * spread && rarer >= fewest && alternations >= ALTERNATIONS)
         .then_some((gap, alternations))
+}
+
+/// How often a series goes from one mode to the other: a point between them, within `margin` of the
+/// border, has not left. Else the noise around a single step would go to and fro.
+fn turns(values: &[f64], border: f64, margin: f64) -> usize {
+    let clear = values.iter().filter(|value| (**value - border).abs() > margin);
+    let sides: Vec<bool> = clear.map(|value| *value > border).collect();
+    sides.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
 /// Where to part sorted values in two, of `fewest` at least, so that the sum of deviations from
