@@ -17,6 +17,9 @@ parent="$release/autotune-parent"
 checkout="$target/gate-parent"
 cargo=${CARGO:-cargo}
 here=$(pwd)
+# The parent is not worth more of a job than this.
+patience=${AUTOTUNE_GATE_PATIENCE:-15m}
+if command -v timeout >/dev/null; then within="timeout $patience"; else within=; fi
 
 say() { echo "gate: $*" >&2; }
 
@@ -42,8 +45,9 @@ build_parent() {
         return 1
     fi
     # The file names its folder, and another folder would be another llama.cpp to the build.
+    # shellcheck disable=SC2086 # two words, or none
     (cd "$checkout" && CMAKE_PROJECT_ggml_INCLUDE="$here/engine/cmake/ggml.cmake" \
-        "$cargo" build --release --locked --workspace --bin autotune --target-dir "$target" >&2) \
+        $within "$cargo" build --release --locked --workspace --bin autotune --target-dir "$target" >&2) \
         || { say "the parent cannot be built"; return 1; }
     cp "$program" "$parent" || return 1
 }
