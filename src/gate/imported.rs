@@ -22,7 +22,7 @@ pub struct Foreign<'a> {
     pub delta: &'a dyn Fn(&ImportedCell) -> f64,
     /// Whether a cell can fail the build.
     pub weight: &'a dyn Fn(&ImportedCell) -> Weight,
-    /// What a run adds to all its samples; `None` for [`RUN_NOISE`] where samples are
+    /// What a run adds to all its samples; `None` for 1 % where samples are
     /// repetitions, and nothing where each is a run.
     pub run_noise: Option<f64>,
 }
