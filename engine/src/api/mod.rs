@@ -8,6 +8,7 @@ mod device;
 mod forecast;
 mod identity;
 mod job;
+mod language;
 mod layout;
 mod profile;
 mod rates;
@@ -20,6 +21,11 @@ pub use forecast::{BufferForecast, Forecast, Place, Resident, Rest, RestKind, Su
 pub use identity::{Identity, Threading, VariantFault, VariantReport, VariantVerdict};
 pub use job::{
     Answer, BufferUse, Failure, GraphUse, Job, MemoryUse, ModelFacts, Run, Sample, Transition, Work,
+};
+pub use language::{
+    ChunkScore, Continuation, ContinueJob, ImportanceFile, ImportanceJob, ImportanceUse, Language,
+    QuantizeJob, Quantized, Reference, RoundingJob, ScoreJob, Scores, Speaker, TensorRounding,
+    Token, Tokenized,
 };
 pub use layout::{
     Devices, MOST_DEVICES, MOST_NODES, MOST_OVERRIDES, MemoryPolicy, TensorOverride, TensorSplit,

@@ -102,6 +102,11 @@ impl Backend {
         Ok(started.insert(Self { setting, asked, offloads }).clone())
     }
 
+    /// The setting as it was asked for.
+    pub(super) fn asked(&self) -> ProcessSetting {
+        self.asked.clone()
+    }
+
     fn fits(&self, asked: &ProcessSetting) -> Result<(), Failure> {
         let variant = asked.isa_variant.is_none() || asked.isa_variant == self.setting.isa_variant;
         let own = ProcessSetting { isa_variant: asked.isa_variant.clone(), ..self.asked.clone() };

@@ -1,12 +1,14 @@
 //! A context on a model: the KV cache and the scratch space, under a [`ContextSetting`].
 
-use std::ffi::c_char;
+use std::any::Any;
+use std::ffi::{c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
 use llama_cpp_sys_2 as sys;
 
 use super::crew::{self, Crew};
+use super::importance::{self, Collector};
 use super::model::Model;
 use super::pieces::{self, Watcher};
 use super::pool::Pools;
@@ -39,6 +41,14 @@ pub(super) struct Entry {
     pub(super) answer: bool,
 }
 
+/// Who sees every node of every graph.
+struct Eyes {
+    look: unsafe extern "C" fn(*mut sys::ggml_tensor, bool, *mut c_void) -> bool,
+    /// Points into what is kept.
+    data: *mut c_void,
+    keep: Arc<dyn Any + Send + Sync>,
+}
+
 /// A context, freed when dropped; it keeps its model alive.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -46,7 +56,7 @@ pub(super) struct Context {
     // Declared after the pointer and freed after it: `drop` runs before the fields go.
     model: Arc<Model>,
     // Freed after the context too, which may call it as long as it lives.
-    _watcher: Option<Arc<Mutex<Watcher>>>,
+    _watcher: Option<Arc<dyn Any + Send + Sync>>,
     flash_attention: FlashAttention,
     // The last one is attached. The one before it stays until something was computed with the
     // last: only then does ggml's CPU backend let go of it.
@@ -69,7 +79,18 @@ impl Context {
         setting: &ContextSetting,
         watcher: Arc<Mutex<Watcher>>,
     ) -> Result<Self, Failure> {
-        Self::make(model, setting, 0, Some(watcher))
+        let data = pieces::user_data(&watcher);
+        Self::make(model, setting, 0, Some(Eyes { look: pieces::watch, data, keep: watcher }))
+    }
+
+    /// The same under eyes that collect what the weights are multiplied with.
+    pub(super) fn collecting(
+        model: &Arc<Model>,
+        setting: &ContextSetting,
+        collector: Arc<Mutex<Collector>>,
+    ) -> Result<Self, Failure> {
+        let data = Arc::as_ptr(&collector).cast_mut().cast();
+        Self::make(model, setting, 0, Some(Eyes { look: importance::look, data, keep: collector }))
     }
 
     /// The same with room for the logits of that many tokens at once; 0: of a whole batch.
@@ -85,7 +106,7 @@ impl Context {
         model: &Arc<Model>,
         setting: &ContextSetting,
         outputs: u32,
-        watcher: Option<Arc<Mutex<Watcher>>>,
+        eyes: Option<Eyes>,
     ) -> Result<Self, Failure> {
         // SAFETY: returns a plain structure.
         let mut params = unsafe { sys::llama_context_default_params() };
@@ -106,9 +127,9 @@ impl Context {
         params.kv_unified = setting.kv_unified.into();
         // Off is what llama-bench and llama-server have; the C API's own default is the full size.
         params.swa_full = setting.swa_full.into();
-        if let Some(watcher) = &watcher {
-            params.cb_eval = Some(pieces::watch);
-            params.cb_eval_user_data = pieces::user_data(watcher);
+        if let Some(eyes) = &eyes {
+            params.cb_eval = Some(eyes.look);
+            params.cb_eval_user_data = eyes.data;
         }
         stage::reached(Stage::Context);
         let mark = log::mark();
@@ -120,6 +141,7 @@ impl Context {
         };
         let flash_attention = resolved(setting.flash_attention, &said);
         let model = Arc::clone(model);
+        let watcher = eyes.map(|eyes| eyes.keep);
         Ok(Self { pointer, model, _watcher: watcher, flash_attention, pools: Vec::new() })
     }
 
@@ -233,6 +255,18 @@ impl Context {
         // SAFETY: llama.cpp returns one value per token of the vocabulary, which stay until the
         // next decode, and that needs the context this borrows.
         Some(unsafe { std::slice::from_raw_parts(logits, self.model.vocabulary()) })
+    }
+
+    /// The logits of all tokens of the last call that were asked for, row after row.
+    pub(super) fn all_logits(&mut self, rows: usize) -> Option<&[f32]> {
+        // SAFETY: the context is alive; null says that there are none.
+        let logits = unsafe { sys::llama_get_logits(self.as_ptr()) };
+        if logits.is_null() {
+            return None;
+        }
+        // SAFETY: llama.cpp keeps one row for each token that was asked for, which the caller
+        // counts, without gaps and until the next decode, and that needs the context this borrows.
+        Some(unsafe { std::slice::from_raw_parts(logits, rows * self.model.vocabulary()) })
     }
 
     /// A copy of everything remembered of the tokens of a sequence so far.

@@ -9,17 +9,19 @@ use std::time::{Duration, Instant, SystemTime};
 use super::backend::{self, Backend};
 use super::context::Context;
 use super::crew::Crew;
+use super::importance::Collector;
 use super::model::{Model, Weights};
 use super::observe::{self, Observer};
 use super::pieces::Watcher;
+use super::speakers::Speakers;
 use super::{
     Modules, devices, forecast, graph, log, memory, refuse, score, self_test, surroundings, work,
 };
 use crate::api::{
     Answer, ContextSetting, DeviceReport, Devices, Engine, Failure, FlashAttention, Forecast,
     GpuLayers, GraphUse, Identity, Job, LoadMode, LoadSetting, MemoryUse, Observed, ProcessSetting,
-    ProfileJob, Run, Sample, Setting, Stretch, ThreadSetting, Toggle, Transition, VariantFault,
-    VariantReport, VariantVerdict, Watch,
+    ProfileJob, Run, Sample, Setting, Speaker, Stretch, ThreadSetting, Toggle, Transition,
+    VariantFault, VariantReport, VariantVerdict, Watch,
 };
 use crate::counters::{Counters, Whom};
 
@@ -31,19 +33,23 @@ pub struct Llama {
     model: Option<(ModelKey, Arc<Model>)>,
     /// A model whose weights are only counted.
     counted: Option<(ModelKey, Arc<Model>)>,
+    /// Whoever was compared last.
+    pub(super) speakers: Speakers,
+    /// The importance matrix that grows, with the context that it is seen in.
+    pub(super) importance: Option<(Speaker, Context, Arc<Mutex<Collector>>)>,
     backend: Option<Backend>,
 }
 
 /// What makes two loads the same one. A file that was written anew is another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct ModelKey {
+pub(super) struct ModelKey {
     path: PathBuf,
     written: Option<(SystemTime, u64)>,
     setting: LoadSetting,
 }
 
 impl ModelKey {
-    fn of(path: &Path, setting: &LoadSetting) -> Self {
+    pub(super) fn of(path: &Path, setting: &LoadSetting) -> Self {
         let metadata = std::fs::metadata(path).ok();
         let written = metadata.and_then(|found| Some((found.modified().ok()?, found.len())));
         Self { path: path.to_owned(), written, setting: setting.clone() }
@@ -57,9 +63,21 @@ impl Llama {
         Ok(Self { backend, ..Self::default() })
     }
 
-    fn backend(&mut self, setting: &ProcessSetting) -> Result<Backend, Failure> {
+    pub(super) fn backend(&mut self, setting: &ProcessSetting) -> Result<Backend, Failure> {
         let backend = Backend::start(setting)?;
         Ok(self.backend.insert(backend).clone())
+    }
+
+    /// What this process was asked to be, if it is anything yet.
+    pub(super) fn backend_setting(&self) -> Option<ProcessSetting> {
+        self.backend.as_ref().map(Backend::asked)
+    }
+
+    /// Frees what jobs of speed left: whoever comes now needs the memory.
+    pub(super) fn forget_models(&mut self) {
+        self.context = None;
+        self.model = None;
+        self.counted = None;
     }
 
     /// The model as the job wants it; how long that took if it was not there already.
@@ -71,6 +89,8 @@ impl Llama {
         // The old one goes first: two at once may be more than there is memory.
         self.context = None;
         self.model = None;
+        self.speakers.leave();
+        self.importance = None;
         memory::begin_anew();
         let started = Instant::now();
         let model = Model::load(&job.model, &job.setting.load, backend, Weights::Read)?;

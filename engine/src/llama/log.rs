@@ -14,6 +14,8 @@ use super::text;
 
 /// Lines kept; a model load says about 150.
 const LINES: usize = 400;
+/// Lines kept of work whose every line is wanted: two for each tensor of the largest models.
+const MOST_COLLECTED: usize = 1 << 19;
 /// Bytes kept of one line.
 const LINE_BYTES: usize = 2000;
 
@@ -27,6 +29,8 @@ struct Log {
     dropped: usize,
     partial: String,
     echo: bool,
+    /// Everything that is said, while somebody wants it.
+    collected: Option<Vec<String>>,
 }
 
 /// A place in the log.
@@ -35,7 +39,13 @@ pub(super) struct Mark(usize);
 
 impl Log {
     const fn new() -> Self {
-        Self { lines: VecDeque::new(), dropped: 0, partial: String::new(), echo: false }
+        Self {
+            lines: VecDeque::new(),
+            dropped: 0,
+            partial: String::new(),
+            echo: false,
+            collected: None,
+        }
     }
 
     /// Messages come in pieces: a line ends where a newline says so, whatever the level.
@@ -57,6 +67,11 @@ impl Log {
         }
         if self.echo {
             let _ = writeln!(std::io::stderr(), "{line}");
+        }
+        if let Some(collected) = &mut self.collected
+            && collected.len() < MOST_COLLECTED
+        {
+            collected.push(line.clone());
         }
         if self.lines.len() == LINES {
             self.lines.pop_front();
@@ -94,6 +109,13 @@ pub(super) fn capture() {
 /// Adds a line of our own.
 pub(super) fn note(line: &str) {
     log().write(&format!("{line}\n"));
+}
+
+/// Does some work and gives every line that was said during it.
+pub(super) fn collect<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    log().collected = Some(Vec::new());
+    let result = work();
+    (result, log().collected.take().unwrap_or_default())
 }
 
 /// Where the log stands now.

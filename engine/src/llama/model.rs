@@ -25,6 +25,8 @@ pub(super) enum Weights {
     Read,
     /// They are only counted: nothing can be computed with such a model.
     Counted,
+    /// They are left alone: such a model has a vocabulary and nothing else.
+    Ignored,
 }
 
 // SAFETY: llama.cpp binds a model to no thread; it is read-only once loaded.
@@ -69,6 +71,7 @@ impl Model {
             // llama.cpp asserts that nothing is mapped.
             params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
         }
+        params.vocab_only = weights == Weights::Ignored;
         // The default prints dots into the log.
         params.progress_callback = Some(go_on);
         stage::reached(Stage::Load);
@@ -143,6 +146,55 @@ impl Model {
         // SAFETY: the model is alive, and so is its vocabulary.
         let count = unsafe { sys::llama_vocab_n_tokens(sys::llama_model_get_vocab(self.as_ptr())) };
         usize::try_from(count).unwrap_or(0)
+    }
+
+    /// Tokens of the context that it was trained with.
+    pub(super) fn trained_context(&self) -> u32 {
+        // SAFETY: the model is alive; reads a number.
+        u32::try_from(unsafe { sys::llama_model_n_ctx_train(self.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// The tokens of a text, with what the vocabulary adds to it; words that look like special
+    /// tokens are words. `None` for a text that has more than 2^31 of them.
+    pub(super) fn tokenize(&self, words: &str) -> Option<Vec<sys::llama_token>> {
+        let length = i32::try_from(words.len()).ok()?;
+        let mut tokens = vec![0; words.len().saturating_add(16)];
+        let room = i32::try_from(tokens.len()).ok()?;
+        // SAFETY: the vocabulary lives as long as the model; text and tokens are as long as said.
+        let count = unsafe {
+            let vocabulary = sys::llama_model_get_vocab(self.as_ptr());
+            let start = words.as_ptr().cast();
+            sys::llama_tokenize(vocabulary, start, length, tokens.as_mut_ptr(), room, true, false)
+        };
+        // There are at most as many tokens as bytes, and the few that are added.
+        tokens.truncate(usize::try_from(count).ok()?);
+        Some(tokens)
+    }
+
+    /// The bytes of a token; none of a special one.
+    pub(super) fn piece(&self, token: sys::llama_token) -> Vec<u8> {
+        let mut bytes = vec![0_u8; 512];
+        for _ in 0..2 {
+            let room = i32::try_from(bytes.len()).unwrap_or(0);
+            // SAFETY: the vocabulary lives as long as the model; the buffer is as long as said.
+            let length = unsafe {
+                let vocabulary = sys::llama_model_get_vocab(self.as_ptr());
+                let start = bytes.as_mut_ptr().cast();
+                sys::llama_token_to_piece(vocabulary, token, start, room, 0, false)
+            };
+            if let Ok(length) = usize::try_from(length) {
+                bytes.truncate(length);
+                return bytes;
+            }
+            bytes.resize(length.unsigned_abs() as usize, 0);
+        }
+        Vec::new()
+    }
+
+    /// Whether a text ends with it.
+    pub(super) fn ends(&self, token: sys::llama_token) -> bool {
+        // SAFETY: the vocabulary lives as long as the model, and has the token: it chose it.
+        unsafe { sys::llama_vocab_is_eog(sys::llama_model_get_vocab(self.as_ptr()), token) }
     }
 
     /// The token that begins a text, where the vocabulary adds one by itself.

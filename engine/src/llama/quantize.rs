@@ -242,16 +242,27 @@ fn four(name: &str, axes: &[u64]) -> Result<[i64; 4], QuantizeError> {
 /// Quantizes whole rows of this width to a type, with a uniform importance matrix where the type
 /// demands one.
 pub fn quantize_rows(id: u32, values: &[f32], width: usize) -> Result<Vec<u8>, QuantizeError> {
+    quantize_rows_by(id, values, width, None)
+}
+
+/// The same with an importance for each column.
+pub fn quantize_rows_by(
+    id: u32,
+    values: &[f32],
+    width: usize,
+    columns: Option<&[f32]>,
+) -> Result<Vec<u8>, QuantizeError> {
     let wrong = QuantizeError::Width { id, weights: values.len(), width };
     if id >= sys::GGML_TYPE_COUNT || !QUANTIZED.contains(&id) {
         return Err(QuantizeError::Type(id));
     }
     // SAFETY: the id is one of an existing type; both only read tables.
     let block = unsafe { sys::ggml_blck_size(id) };
-    let Ok(columns) = i64::try_from(width) else { return Err(wrong) };
+    let Ok(count) = i64::try_from(width) else { return Err(wrong) };
     if values.is_empty()
         || width == 0
-        || columns % block != 0
+        || columns.is_some_and(|columns| columns.len() != width)
+        || count % block != 0
         || !values.len().is_multiple_of(width)
     {
         return Err(wrong);
@@ -260,23 +271,16 @@ pub fn quantize_rows(id: u32, values: &[f32], width: usize) -> Result<Vec<u8>, Q
     let Ok(row_count) = i64::try_from(rows) else { return Err(wrong) };
     // SAFETY: as above; the width is a whole number of blocks.
     let (row_bytes, demands) =
-        unsafe { (sys::ggml_row_size(id, columns), sys::ggml_quantize_requires_imatrix(id)) };
+        unsafe { (sys::ggml_row_size(id, count), sys::ggml_quantize_requires_imatrix(id)) };
     let mut bytes = vec![0_u8; row_bytes * rows];
-    let importance = demands.then(|| vec![1.0_f32; width]);
-    let importance = importance.as_ref().map_or(std::ptr::null(), Vec::as_ptr);
+    let uniform = (demands && columns.is_none()).then(|| vec![1.0_f32; width]);
+    let importance = columns.or(uniform.as_deref()).map_or(std::ptr::null(), <[f32]>::as_ptr);
     // SAFETY: source, target and importance have exactly the lengths that rows and width name; the
     // function initializes the type's tables under its own lock.
     let valid = unsafe {
         let target = bytes.as_mut_ptr().cast();
-        let written = sys::ggml_quantize_chunk(
-            id,
-            values.as_ptr(),
-            target,
-            0,
-            row_count,
-            columns,
-            importance,
-        );
+        let written =
+            sys::ggml_quantize_chunk(id, values.as_ptr(), target, 0, row_count, count, importance);
         written == bytes.len() && sys::ggml_validate_row_data(id, target, bytes.len())
     };
     if valid { Ok(bytes) } else { Err(QuantizeError::Invalid(id)) }

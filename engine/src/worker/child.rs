@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::protocol::{self, Answer, Ask, LineError, Reply, Request};
-use crate::api::{Engine, Failure};
+use crate::api::{Engine, Failure, Language};
 use crate::llama::{self, Llama, Modules};
 
 /// Serves the process on the other end of stdin and stdout until it goes away.
@@ -105,5 +105,11 @@ fn answer(engine: &mut Llama, ask: Ask) -> Result<Answer, Failure> {
         }
         Ask::Run(job) => Answer::Run(Box::new(engine.run(&job, Duration::MAX)?)),
         Ask::Profile(job) => Answer::Profile(Box::new(engine.profile(&job, Duration::MAX)?)),
+        Ask::Tokenize { model, text } => Answer::Tokenize(engine.tokenize(&model, &text)?),
+        Ask::Score(job) => Answer::Score(Box::new(engine.score(&job, Duration::MAX)?)),
+        Ask::Continue(job) => Answer::Continue(engine.continue_text(&job, Duration::MAX)?),
+        Ask::Importance(job) => Answer::Importance(engine.importance(&job, Duration::MAX)?),
+        Ask::Quantize(job) => Answer::Quantize(engine.quantize(&job, Duration::MAX)?),
+        Ask::Rounding(job) => Answer::Rounding(engine.rounding(&job, Duration::MAX)?),
     })
 }

@@ -120,7 +120,15 @@ impl WorkerEngine {
     /// The CPU variant that a job gets which names none: the best by score of those that multiply
     /// rightly in the model's own types.
     pub fn best_variant(&mut self, model: &Path) -> Result<String, Failure> {
-        let weight_types = self.weight_types(model)?;
+        self.best_variant_for(&[model])
+    }
+
+    /// The same for several models that share a process.
+    pub fn best_variant_for(&mut self, models: &[&Path]) -> Result<String, Failure> {
+        let mut weight_types = Vec::new();
+        for model in models {
+            weight_types.extend(self.weight_types(model)?);
+        }
         let mut reasons = Vec::new();
         for (variant, score) in self.scores()? {
             if score <= 0 {
@@ -229,7 +237,7 @@ impl WorkerEngine {
     }
 
     /// Asks a process that ends with the answer.
-    fn once(&self, ask: Ask) -> Result<Answer, Failure> {
+    pub(super) fn once(&self, ask: Ask) -> Result<Answer, Failure> {
         Process::start(&self.program, &self.environment, &self.canceller)?.ask(ask, SHORT)
     }
 
@@ -279,7 +287,7 @@ impl WorkerEngine {
     }
 
     /// Asks the worker of such a setting; how long starting it took if there was none.
-    fn attempt_to(
+    pub(super) fn attempt_to(
         &mut self,
         setting: &ProcessSetting,
         ask: Ask,
@@ -477,7 +485,7 @@ fn timed_out(deadline: Duration, log: Vec<String>) -> Failure {
     Failure::TimedOut { deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), log }
 }
 
-fn mismatch(answer: &Answer) -> Failure {
+pub(super) fn mismatch(answer: &Answer) -> Failure {
     let word = format!("{answer:?}");
     let word = word.split(['(', ' ']).next().unwrap_or_default();
     Failure::refused(format!("the worker answered another question ({word})"))
@@ -492,7 +500,7 @@ fn file_key(path: &Path) -> FileKey {
 }
 
 /// A worker may have another idea of the current folder.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

@@ -8,6 +8,7 @@
 mod cancel;
 mod child;
 mod engine;
+mod language;
 mod oom;
 mod process;
 mod protocol;

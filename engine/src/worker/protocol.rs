@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::api::{
-    DeviceRates, DeviceReport, Failure, Forecast, Identity, Job, Observed, ProcessSetting,
-    ProfileJob, Run, Setting, VariantVerdict,
+    Continuation, ContinueJob, DeviceRates, DeviceReport, Failure, Forecast, Identity,
+    ImportanceJob, ImportanceUse, Job, Observed, ProcessSetting, ProfileJob, QuantizeJob,
+    Quantized, RoundingJob, Run, ScoreJob, Scores, Setting, TensorRounding, Tokenized,
+    VariantVerdict,
 };
 
 /// Longest line of either side. The times of a million tokens take about 10 MB.
@@ -49,6 +51,18 @@ pub(super) enum Ask {
     Run(Box<Job>),
     /// Do a job under observation.
     Profile(Box<ProfileJob>),
+    /// The tokens of a text.
+    Tokenize { model: PathBuf, text: String },
+    /// Score chunks of a text.
+    Score(Box<ScoreJob>),
+    /// Go on with prompts.
+    Continue(Box<ContinueJob>),
+    /// Add chunks to an importance matrix.
+    Importance(Box<ImportanceJob>),
+    /// Write another quantization, or tell what it would be.
+    Quantize(Box<QuantizeJob>),
+    /// Round tensors into other types.
+    Rounding(Box<RoundingJob>),
 }
 
 /// A reply.
@@ -73,6 +87,12 @@ pub(super) enum Answer {
     Reservations(Vec<Result<Forecast, Failure>>),
     Run(Box<Run>),
     Profile(Box<Observed>),
+    Tokenize(Tokenized),
+    Score(Box<Scores>),
+    Continue(Vec<Continuation>),
+    Importance(ImportanceUse),
+    Quantize(Quantized),
+    Rounding(Vec<TensorRounding>),
 }
 
 /// A line that is none.
