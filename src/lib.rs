@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod analysis;
+pub mod appraise;
 pub mod bench;
 pub mod bottleneck;
 pub mod cli;
@@ -17,9 +18,12 @@ pub mod import;
 pub mod judge;
 pub mod knob;
 pub mod measure;
+pub mod mix;
 pub mod model;
 pub mod observe;
 pub mod plan;
+pub mod quality;
+pub mod quantize;
 pub mod render;
 pub mod search;
 pub mod stats;

@@ -24,14 +24,18 @@ const FLOORS: &[(&str, u8)] = &[
     ("synth", 3),
     ("import", 3),
     ("judge", 3),
+    ("quality", 3),
+    ("mix", 3),
     ("render", 4),
     ("search", 4),
     ("measure", 4),
     ("bench", 4),
+    ("appraise", 4),
     ("sweep", 5),
     ("doctor", 5),
     ("verify", 5),
     ("gate", 5),
+    ("quantize", 5),
     ("cli", 6),
 ];
 
@@ -52,10 +56,14 @@ const ENGINE_BLIND: &[&str] = &[
     "export",
     "import",
     "judge",
+    "quality",
+    "mix",
+    "appraise",
     "measure",
     "bench",
     "sweep",
     "doctor",
+    "quantize",
 ];
 
 /// Folders of the engine package that may hold unsafe code.

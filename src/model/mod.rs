@@ -21,6 +21,8 @@ mod map;
 pub mod observation;
 mod plan;
 mod profile;
+mod quality;
+mod quantization;
 mod trial;
 mod verification;
 mod workload;
@@ -60,6 +62,13 @@ pub use profile::{
     Bottleneck, Bound, ComponentShare, ComponentTable, CounterProfile, DetailShare, FunctionShare,
     LatencyProfile, Metric, ModelProfile, OtherCount, PhaseProfile, Profile, Roofline, Sampling,
     Stall, Subject,
+};
+pub use quality::{
+    AgainstReference, CandidateQuality, Divergence, NoiseFloor, QualityClass, QualityReport,
+    QualityStop, QualitySubject, QualityText, TextSource,
+};
+pub use quantization::{
+    PromptAnswers, QuantizationStudy, SpokenAnswer, StudyCandidate, StudyChoice,
 };
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use verification::{

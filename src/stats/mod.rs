@@ -9,6 +9,7 @@ mod binomial;
 mod bootstrap;
 mod certificate;
 mod change_points;
+mod clustered;
 mod drift;
 mod estimate;
 mod hampel;
@@ -32,6 +33,7 @@ pub use change_points::{
     CHANGE_POINTS_FROM, Instability, LevelChange, change_floor, change_points, instability,
     smallest_step,
 };
+pub use clustered::{ClusteredMean, clustered_mean};
 pub use drift::{Drift, drift_from, drift_from_best};
 pub use estimate::{Change, Estimate, Separation};
 pub use hampel::hampel_outliers;

@@ -1,10 +1,12 @@
 //! Results of earlier sweeps, by what they depend on.
 
 use std::fs;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use autotune_engine::api::{Identity, Setting, Work};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -33,58 +35,77 @@ impl CacheKey {
         work: &Work,
     ) -> Self {
         // A tuple of structs: serde writes fields in the order of their declaration.
-        let parts = (SCHEMA, machine_fingerprint, engine, model_digest, setting, work);
-        let json = serde_json::to_vec(&parts).expect("settings have string keys only");
+        Self::of(&(SCHEMA, machine_fingerprint, engine, model_digest, setting, work))
+    }
+
+    /// The key of whatever these parts tell apart. The order of fields counts.
+    #[must_use]
+    pub fn of(parts: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(parts).expect("settings have string keys only");
         Self(blake3::hash(&json).to_hex().to_string())
     }
 }
 
 /// A folder with one file per result. What cannot be read is not there.
 #[derive(Debug)]
-pub struct ResultCache {
+pub struct ResultCache<T = Trial> {
+    schema: &'static str,
     folder: PathBuf,
     entries: usize,
     bytes: u64,
     hits: u32,
     misses: u32,
+    kind: PhantomData<T>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct Entry<T> {
     schema: String,
     key: String,
-    trial: Trial,
+    #[serde(rename = "trial")]
+    value: T,
 }
 
 impl ResultCache {
-    /// Opens the cache in a folder, which is made if need be.
+    /// Opens the cache of trials in a folder, which is made if need be.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::of_kind(folder, SCHEMA)
+    }
+}
+
+impl<T: Clone + Serialize + DeserializeOwned> ResultCache<T> {
+    /// Opens a cache of results of such a schema in a folder of their own, which is made if need
+    /// be.
+    pub fn of_kind(folder: &Path, schema: &'static str) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::write(folder))?;
         let files = files(folder)?;
         Ok(Self {
+            schema,
             folder: folder.to_owned(),
             entries: files.len(),
             bytes: files.iter().map(|file| file.bytes).sum(),
             hits: 0,
             misses: 0,
+            kind: PhantomData,
         })
     }
 
-    /// The trial stored under a key. A corrupt one counts as a miss and is replaced by the next
+    /// What is stored under a key. A corrupt one counts as a miss and is replaced by the next
     /// [`Self::put`].
-    pub fn get(&mut self, key: &CacheKey) -> Option<Trial> {
-        let entry = read_document::<Entry>(&self.path(key), SCHEMA).ok();
-        let trial = entry.filter(|entry| entry.key == key.0).map(|entry| entry.trial);
-        match trial {
+    pub fn get(&mut self, key: &CacheKey) -> Option<T> {
+        let entry = read_document::<Entry<T>>(&self.path(key), self.schema).ok();
+        let value = entry.filter(|entry| entry.key == key.0).map(|entry| entry.value);
+        match value {
             Some(_) => self.hits += 1,
             None => self.misses += 1,
         }
-        trial
+        value
     }
 
-    /// Stores a trial under a key. The oldest results go when there are too many.
-    pub fn put(&mut self, key: &CacheKey, trial: &Trial) -> Result<(), StoreError> {
-        let entry = Entry { schema: SCHEMA.to_owned(), key: key.0.clone(), trial: trial.clone() };
+    /// Stores a result under a key. The oldest ones go when there are too many.
+    pub fn put(&mut self, key: &CacheKey, value: &T) -> Result<(), StoreError> {
+        let (schema, key_text) = (self.schema.to_owned(), key.0.clone());
+        let entry = Entry { schema, key: key_text, value: value.clone() };
         let path = self.path(key);
         let size = || fs::metadata(&path).map(|file| file.len());
         let replaced = size().ok();

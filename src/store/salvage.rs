@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use super::document::{parse, parse_any_version, read_limited};
 use super::profile::{PROFILE, read_profile};
+use super::quantization::{QUANTIZATION, read_quantization};
 use super::run::{FINDINGS, MACHINE, MACHINE_SCHEMA, PLAN, TRIALS};
 use super::verification::{VERIFICATION, read_verification};
-use crate::model::{Findings, Machine, Plan, Profile, Trial, Verification};
+use crate::model::{Findings, Machine, Plan, Profile, QuantizationStudy, Trial, Verification};
 
 /// Lines of a journal whose fault is told one by one.
 const TOLD: usize = 3;
@@ -31,6 +32,8 @@ pub struct SalvagedRun {
     pub profile: Option<Profile>,
     /// What the user's own llama-server showed, where it was asked and that can be read.
     pub verification: Option<Verification>,
+    /// The study of quantizations that it belongs to, where there is one that can be read.
+    pub quantization: Option<QuantizationStudy>,
     /// What is not sound and what became of it, one sentence each.
     pub unsound: Vec<String>,
 }
@@ -62,12 +65,15 @@ impl SalvagedRun {
         let beside = |name: &str| path.join(name).exists().then(|| path.join(name));
         let profile = beside(PROFILE).map(|path| read_profile(&path));
         let verification = beside(VERIFICATION).map(|path| read_verification(&path));
+        let quantization = beside(QUANTIZATION).map(|path| read_quantization(&path));
         let mut told = |name, error| unsound.push(left_out(name, &error));
         let profile = profile.and_then(|it| it.map_err(|error| told(PROFILE, error)).ok());
         let verification =
             verification.and_then(|it| it.map_err(|error| told(VERIFICATION, error)).ok());
+        let quantization =
+            quantization.and_then(|it| it.map_err(|error| told(QUANTIZATION, error)).ok());
         let findings = findings.and_then(Result::ok);
-        Ok(Self { machine, plan, trials, findings, profile, verification, unsound })
+        Ok(Self { machine, plan, trials, findings, profile, verification, quantization, unsound })
     }
 }
 

@@ -23,7 +23,7 @@ pub use cache::{Cached, Depth, Name, clear, list, resolve};
 pub use error::SynthError;
 pub use outline::{Outline, outline};
 pub use shape::{Architecture, Output, RopeScaling, SHAPES, Shape};
-pub use write::{Progress, Replace, Request, size, write};
+pub use write::{Progress, Replace, Request, free_bytes, size, write};
 
 /// The file type of this name; `mxfp4` is short for `mxfp4_moe`.
 pub fn file_type(name: &str) -> Result<FileType, SynthError> {

@@ -110,11 +110,16 @@ pub fn write(
     Ok(Bytes(layout.bytes))
 }
 
+/// Bytes that a file in this folder may still take.
+pub fn free_bytes(folder: &Path) -> Result<u64, rustix::io::Errno> {
+    let space = rustix::fs::statvfs(folder)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
 fn check_space(folder: &Path, path: &Path, needed: u64) -> Result<(), SynthError> {
     let failed =
         |cause: rustix::io::Errno| SynthError::Write { path: path.to_owned(), cause: cause.into() };
-    let space = rustix::fs::statvfs(folder).map_err(failed)?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let free = free_bytes(folder).map_err(failed)?;
     if free < needed {
         return Err(SynthError::NoSpace {
             path: path.to_owned(),

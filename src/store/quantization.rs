@@ -1,0 +1,38 @@
+//! Studies of quantizations as files.
+
+use std::path::Path;
+
+use super::StoreError;
+use super::document::{read_document, write_document};
+use crate::model::QuantizationStudy;
+
+/// The name of a study in its folder, and in a run directory that belongs to it.
+pub const QUANTIZATION: &str = "quantization.json";
+
+/// Writes a study whole, or not at all.
+pub fn write_quantization(path: &Path, study: &QuantizationStudy) -> Result<(), StoreError> {
+    write_document(path, study)
+}
+
+/// Reads a study of this version.
+pub fn read_quantization(path: &Path) -> Result<QuantizationStudy, StoreError> {
+    read_document(path, QuantizationStudy::SCHEMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_is_read_back_as_it_was_and_only_in_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(QUANTIZATION);
+        let golden = include_str!("../../tests/goldens/quantization.json");
+        let mut study: QuantizationStudy = serde_json::from_str(golden).unwrap();
+        write_quantization(&path, &study).unwrap();
+        assert_eq!(read_quantization(&path).unwrap(), study);
+        study.schema = "autotune.quantization/9".into();
+        write_quantization(&path, &study).unwrap();
+        assert!(matches!(read_quantization(&path), Err(StoreError::Newer { .. })));
+    }
+}
