@@ -16,7 +16,8 @@ HEADERS    := $(TARGET_DIR)/vulkan-headers
 # The Vulkan device of the full tests: Mesa's software device, where no other is named.
 VK_DEVICE  := $(or $(GGML_VK_VISIBLE_DEVICES),0)
 
-.PHONY: help setup links build vulkan cuda demo test test-full llama-tools bench parity gate gate-aa \
+.PHONY: help setup links build vulkan cuda demo test test-full llama-tools \
+    llama-quality-tools bench parity gate gate-aa \
     reports install uninstall
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo "make vulkan     build and add the module for GPUs with Vulkan (cuda: for those of NVIDIA)"
 	@echo "make test-full  what takes long or needs a device: Vulkan, llama.cpp's own llama-server"
 	@echo "make llama-tools  only build llama.cpp's own llama-server and llama-cli, for those tests"
+	@echo "make llama-quality-tools  llama-perplexity, llama-quantize and llama-imatrix, for the others"
 	@echo "make bench      measure the tool itself: worker, journal, header reader, model writer"
 	@echo "make parity     compare autotune bench with llama.cpp's own llama-bench (about 10 minutes)"
 	@echo "make gate       hold this build against its parent commit's, in turn; warns only"
@@ -89,12 +91,17 @@ test-full: vulkan
 	    --features vulkan --test devices -- --include-ignored --nocapture vulkan
 	eval "$$(sh scripts/llama-tools.sh $(TARGET_DIR)/llama-tools)" && \
 	$(CARGO) test $(PROFILE) --workspace --test verify --test export -- --nocapture
+	eval "$$(sh scripts/llama-quality-tools.sh $(TARGET_DIR)/llama-tools)" && \
+	$(CARGO) test $(PROFILE) --workspace --test quality_parity -- --nocapture
 
 llama-tools: setup
 	sh scripts/llama-tools.sh $(TARGET_DIR)/llama-tools
 
 bench: setup links
 	$(CARGO) bench --profile release --locked --bench journal --bench worker --bench gguf --bench synth --bench detect --bench report --bench gate
+
+llama-quality-tools: build
+	sh scripts/llama-quality-tools.sh $(TARGET_DIR)/llama-tools
 
 # Wants python3 with pip and venv, for the sources of llama-bench.
 parity: build

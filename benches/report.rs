@@ -31,6 +31,7 @@ fn main() {
             findings: &findings,
             profile: stored.profile.as_ref(),
             verification: None,
+            quantization: None,
             unsound: &[],
         };
         let report = render::report(&run, Timestamp::UNIX_EPOCH).expect("built-in templates");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use autotune::model::{Findings, GateReport};
+use autotune::model::{Findings, GateReport, QualityReport, QuantizationStudy};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -93,4 +93,21 @@ fn what_the_gate_writes_is_of_its_published_schema() {
     assert!(validator.is_valid(&document), "{document}");
     document["cells"][0]["verdict"] = "green".into();
     assert!(!validator.is_valid(&document));
+}
+
+#[test]
+fn what_is_said_of_quality_is_of_its_published_schemas() {
+    let schemas = [
+        ("quality", QualityReport::json_schema(), "/candidates/0/class"),
+        ("quantization", QuantizationStudy::json_schema(), "/floor"),
+    ];
+    for (name, schema, class) in schemas {
+        let validator = jsonschema::validator_for(&kept(name, &schema)).unwrap();
+        let path = root().join(format!("tests/goldens/{name}.json"));
+        let json = fs::read_to_string(path).unwrap();
+        let mut document: Value = serde_json::from_str(&json).unwrap();
+        assert!(validator.is_valid(&document), "{name}");
+        *document.pointer_mut(class).unwrap() = "splendid".into();
+        assert!(!validator.is_valid(&document), "{name}: any class will do");
+    }
 }

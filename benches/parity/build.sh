@@ -13,13 +13,7 @@ fi
 mkdir -p "$1"
 work=$(cd "$1" && pwd)
 
-# The newest build, as cargo names them: no odd characters.
-# shellcheck disable=SC2012
-built=$(ls -td "${CARGO_TARGET_DIR:-$root/target}"/release/build/llama-cpp-sys-2-*/out 2>/dev/null | head -n 1)
-if [ -z "$built" ]; then
-    echo "build autotune first: make build" >&2
-    exit 1
-fi
+built=$(sh "$root/scripts/llama-built.sh")
 source=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$built/build/CMakeCache.txt")
 
 tools=$(sh "$root/scripts/llama-sources.sh" "$work")

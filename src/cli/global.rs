@@ -133,6 +133,24 @@ pub(super) fn json(document: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(document).expect("documents have string keys only") + "\n"
 }
 
+/// The command as it could be typed again.
+pub(super) fn command() -> String {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words
+        .enumerate()
+        .map(|(at, word)| {
+            let word = if at == 0 { "autotune".to_owned() } else { word };
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%,@+".contains(c);
+            if !word.is_empty() && word.chars().all(plain) {
+                word
+            } else {
+                format!("'{}'", word.replace('\'', "'\\''"))
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// The date as every document writes it: RFC 3339 in UTC, whole seconds.
 pub(super) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -12,6 +12,7 @@ mod export;
 mod gate;
 mod global;
 mod guard;
+mod imatrix;
 mod interrupt;
 mod launch;
 mod man;
@@ -21,10 +22,13 @@ mod plan;
 mod probe;
 mod profile;
 mod progress;
+mod quality;
+mod quantize;
 pub mod replay;
 mod report;
 mod rpc_server;
 pub mod simulated;
+mod speech;
 mod spelling;
 mod sweep;
 mod synth;
@@ -49,6 +53,7 @@ Examples:
   autotune plan --model m.gguf                     what fits, before any run
   autotune sweep --model m.gguf                    find the best settings
   autotune sweep --model synth:llama-3.2-1b:q4_k_m the same before any download
+  autotune sweep --model m-f16.gguf --quant auto   which quantization to take
   autotune export RUN --to ollama -o Modelfile     and run them elsewhere
   autotune gate ab --base old/autotune -m m.gguf   is this build slower?
 
@@ -73,6 +78,9 @@ enum Verb {
     Export(export::Arguments),
     Gate(Box<gate::Arguments>),
     Verify(Box<verify::Arguments>),
+    Quantize(Box<quantize::Arguments>),
+    Imatrix(imatrix::Arguments),
+    Quality(Box<quality::Arguments>),
     Bench(Box<bench::Arguments>),
     RpcServer(rpc_server::Arguments),
     Synth(synth::Arguments),
@@ -132,6 +140,9 @@ fn run(verb: &Verb, printer: Printer) -> Result<Exit, Stop> {
         Verb::Export(arguments) => export::run(arguments, printer),
         Verb::Gate(arguments) => gate::run(arguments, printer),
         Verb::Verify(arguments) => verify::run(arguments, printer),
+        Verb::Quantize(arguments) => quantize::run(arguments, printer),
+        Verb::Imatrix(arguments) => imatrix::run(arguments, printer),
+        Verb::Quality(arguments) => quality::run(arguments, printer),
     }
 }
 

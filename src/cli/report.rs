@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::global::{bounded_text, json, one_line};
 use super::{Exit, Printer, Stop};
 use crate::analysis;
-use crate::model::{Findings, Machine, Plan, Trial, Verification};
+use crate::model::{Findings, Machine, Plan, QuantizationStudy, Trial, Verification};
 use crate::render::view::ReportView;
 use crate::render::{self, Format, Templates};
 use crate::store::{self, RunDirectory, SalvagedRun, StoredRun, trials_csv};
@@ -82,6 +82,9 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     }
     let kind = kind(arguments)?;
     let run = arguments.run.as_deref().unwrap_or(Path::new("."));
+    if run.join(store::QUANTIZATION).exists() && !run.join("plan.json").exists() {
+        return study(arguments, kind, run, printer);
+    }
     if arguments.in_place {
         return in_place(run, printer);
     }
@@ -115,6 +118,38 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     write(&arguments.output, &text, printer)
 }
 
+/// A study of quantizations, which is a folder of runs.
+fn study(arguments: &Arguments, kind: Kind, folder: &Path, printer: Printer) -> Result<Exit, Stop> {
+    if arguments.other.is_some() {
+        return Err(Stop::usage("two studies of quantizations cannot be set side by side")
+            .hint("name two runs within them"));
+    }
+    let found = store::read_quantization(&folder.join(store::QUANTIZATION));
+    let study = found.map_err(|error| Stop::from_store(&error))?;
+    let mut runs = study.candidates.iter().filter_map(|candidate| candidate.run.as_ref());
+    let machine = runs.find_map(|run| StoredRun::read(&folder.join(run)).ok());
+    let machine = machine.map(|run| run.machine);
+    let now = Timestamp::now();
+    if arguments.in_place {
+        let made = render::quality::study_page(&study, machine.as_ref(), now)
+            .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+        write_report(folder, &made)?;
+        printer.say(format!("rendered {} anew", folder.display()));
+        return Ok(Exit::Done);
+    }
+    let view = || render::quality::study_view(&study, machine.as_ref(), now);
+    let text = match kind {
+        Kind::Json => json(&study),
+        Kind::Csv => {
+            return Err(Stop::usage("a study of quantizations has no table of trials")
+                .hint("name one of the runs within it"));
+        }
+        Kind::Md => page(arguments, Format::Markdown, &view())?,
+        Kind::Html => page(arguments, Format::Html, &view())?,
+    };
+    write(&arguments.output, &text, printer)
+}
+
 /// Judges and renders a run by this version's rules, in its own directory.
 fn in_place(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
     let stop = |error: store::StoreError| Stop::from_store(&error);
@@ -123,21 +158,34 @@ fn in_place(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
     let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
     run.write_findings(&findings).map_err(stop)?;
     run.write_table(&stored.trials).map_err(stop)?;
-    write_pages(folder, &whole(&stored, &findings, verified(folder).as_ref()))?;
+    let beside = Beside::read(folder);
+    write_pages(folder, &whole(&stored, &findings, &beside))?;
     printer.say(format!("rendered {} anew", folder.display()));
     Ok(Exit::Done)
 }
 
-/// What the user's own llama-server showed of a run, where it was asked.
-fn verified(folder: &Path) -> Option<Verification> {
-    store::read_verification(&folder.join(store::VERIFICATION)).ok()
+/// What stands beside a run in its folder.
+struct Beside {
+    /// What the user's own llama-server showed, where it was asked.
+    verification: Option<Verification>,
+    /// The study of quantizations that it belongs to.
+    quantization: Option<QuantizationStudy>,
+}
+
+impl Beside {
+    fn read(folder: &Path) -> Self {
+        Self {
+            verification: store::read_verification(&folder.join(store::VERIFICATION)).ok(),
+            quantization: store::read_quantization(&folder.join(store::QUANTIZATION)).ok(),
+        }
+    }
 }
 
 /// A run that was read whole.
 fn whole<'a>(
     stored: &'a StoredRun,
     findings: &'a Findings,
-    verification: Option<&'a Verification>,
+    beside: &'a Beside,
 ) -> render::Run<'a, Machine> {
     render::Run {
         machine: &stored.machine,
@@ -145,7 +193,8 @@ fn whole<'a>(
         trials: &stored.trials,
         findings,
         profile: stored.profile.as_ref(),
-        verification,
+        verification: beside.verification.as_ref(),
+        quantization: beside.quantization.as_ref(),
         unsound: &[],
     }
 }
@@ -179,6 +228,7 @@ impl Judged {
             findings: &self.findings,
             profile: self.salvaged.profile.as_ref(),
             verification: self.salvaged.verification.as_ref(),
+            quantization: self.salvaged.quantization.as_ref(),
             unsound: &self.salvaged.unsound,
         }
     }
@@ -251,13 +301,19 @@ fn eject(folder: &Path, printer: Printer) -> Result<Exit, Stop> {
 pub(super) fn refresh(folder: &Path) -> Result<(), Stop> {
     let mut stored = read(folder)?;
     let findings = judged(&stored.plan, &stored.trials, stored.findings.take());
-    write_pages(folder, &whole(&stored, &findings, verified(folder).as_ref()))
+    let beside = Beside::read(folder);
+    write_pages(folder, &whole(&stored, &findings, &beside))
 }
 
 /// Renders report.md, report.html and plots/*.svg into a run directory.
 pub(super) fn write_pages(folder: &Path, run: &render::Run<'_, Machine>) -> Result<(), Stop> {
     let report = render::report(run, Timestamp::now())
         .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+    write_report(folder, &report)
+}
+
+/// Writes report.md, report.html and plots/*.svg into a folder.
+pub(super) fn write_report(folder: &Path, report: &render::Report) -> Result<(), Stop> {
     let plots = report.plots.iter().map(|(name, text)| (format!("plots/{name}"), text));
     let pages = [("report.md", &report.markdown), ("report.html", &report.html)];
     for (name, text) in pages.map(|(name, text)| (name.to_owned(), text)).into_iter().chain(plots) {

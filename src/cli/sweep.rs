@@ -3,7 +3,8 @@
 mod calibration;
 mod cases;
 pub(super) mod place;
-pub(super) mod summary;
+pub(super) mod study;
+mod summary;
 pub(super) mod wanted;
 mod workloads;
 
@@ -39,7 +40,7 @@ use place::Place;
 use wanted::Wanted;
 
 /// Find the settings that run a model best here, and prove it
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "\
 What happens: the default setting (what llama-server would run here) is
@@ -57,6 +58,7 @@ Examples:
   autotune sweep --model m.gguf --knobs threads,ubatch   these knobs only
   autotune sweep --model m.gguf --fix type_k=q8_0        in every setting
   autotune sweep --knobs help                            all knobs
+  autotune sweep --model m-f16.gguf --quant auto         which quantization
   autotune sweep --model m.gguf --goal tg=30,ttft=500ms  told beside the answer
   autotune sweep --model m.gguf --dry-run                the plan; runs nothing
   autotune sweep --resume autotune-runs/2026-01-31-m-1a2b3c
@@ -146,6 +148,24 @@ pub struct Arguments {
     engine: EngineChoice,
     #[command(flatten)]
     devices: Devices,
+    /// Quantize an F16, BF16 or F32 model to these types (`auto` for the usual ones), tune each,
+    /// measure its answers, recommend one. Of a model that is quantized already, twins with random
+    /// weights: speed and memory only
+    #[arg(long, value_name = "TYPES|auto", value_delimiter = ',', help_heading = "Quantization")]
+    #[arg(conflicts_with_all = ["resume", "dry_run", "check_cases", "events", "full"])]
+    quant: Vec<String>,
+    /// What the answers of several models (--model a.gguf,b.gguf) are compared with
+    #[arg(long, value_name = "MODEL", help_heading = "Quantization")]
+    reference: Option<String>,
+    /// The worst class of answers that may be recommended [default: good]
+    #[arg(long, value_enum, value_name = "CLASS", help_heading = "Quantization")]
+    quality_floor: Option<super::quality::Class>,
+    /// What is read to compare answers: a file, or the text within
+    #[arg(long, value_name = "FILE", default_value = "builtin", help_heading = "Quantization")]
+    text: String,
+    /// Whether another verb prints the answer.
+    #[arg(skip)]
+    silent: bool,
 }
 
 /// How a result is written.
@@ -223,6 +243,12 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     }
     // Slips in flags first: nothing is loaded or written for a sweep that cannot begin.
     let resolved = resolve(arguments)?;
+    if let Some(done) = arguments.resume.as_deref().and_then(|it| study::resume(it, printer)) {
+        return done;
+    }
+    if study::asked(arguments) {
+        return study::run(arguments, printer);
+    }
     if arguments.clear_cache {
         let count = open_cache()?.clear().map_err(|error| Stop::from_store(&error))?;
         printer.say(format!("forgot {count} earlier results"));
@@ -583,10 +609,12 @@ fn conclude(
     if cache.asked > 0 {
         printer.say(format!("{} of {} first looks came from the cache", cache.hits, cache.asked));
     }
-    printer.data(&match arguments.format {
-        Format::Text => summary::findings(plan, &findings, folder),
-        Format::Json => json(&findings),
-    })?;
+    if !arguments.silent {
+        printer.data(&match arguments.format {
+            Format::Text => summary::findings(plan, &findings, folder),
+            Format::Json => json(&findings),
+        })?;
+    }
     // The answer is told even where it cannot be kept.
     kept?;
     if !arguments.check_cases {
@@ -608,8 +636,16 @@ fn write_reports(
     // A sweep that goes on may have been profiled before.
     let profile = store::read_profile(&run.path().join(store::PROFILE)).ok();
     let profile = profile.as_ref();
-    let shown =
-        render::Run { machine, plan, trials, findings, profile, verification: None, unsound: &[] };
+    let shown = render::Run {
+        machine,
+        plan,
+        trials,
+        findings,
+        profile,
+        verification: None,
+        quantization: None,
+        unsound: &[],
+    };
     report::write_pages(run.path(), &shown)
 }
 

@@ -16,6 +16,7 @@ mod markdown;
 pub mod plan;
 mod plot;
 pub mod profile;
+pub mod quality;
 mod section;
 pub mod space;
 mod summary;
@@ -31,7 +32,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::{Findings, ModelProfile, Plan, Profile, Subject, Trial, Verdict, Verification};
+use crate::model::{
+    Findings, ModelProfile, Plan, Profile, QuantizationStudy, Subject, Trial, Verdict, Verification,
+};
 
 pub use template::{Format, TemplateError, Templates};
 use view::{MarkView, ReportView};
@@ -65,6 +68,8 @@ pub struct Run<'a, M> {
     pub profile: Option<&'a Profile>,
     /// What the user's own llama-server showed, where it was asked.
     pub verification: Option<&'a Verification>,
+    /// The study of quantizations that it belongs to, where there is one.
+    pub quantization: Option<&'a QuantizationStudy>,
     /// What of it could not be read, one sentence each.
     pub unsound: &'a [String],
 }
@@ -77,13 +82,7 @@ pub fn report<M: Serialize>(run: &Run<'_, M>, now: Timestamp) -> Result<Report, 
     Ok(Report {
         markdown: templates.render(Format::Markdown, &view)?,
         html: templates.render(Format::Html, &view)?,
-        plots: plots
-            .iter()
-            .flat_map(|plot| {
-                let name = |end: &str| format!("{}.{end}", plot.name);
-                [(name("svg"), plot.file()), (name("csv"), plot.csv())]
-            })
-            .collect(),
+        plots: plot::files(&plots),
     })
 }
 
@@ -97,6 +96,7 @@ fn plots<M: Serialize>(run: &Run<'_, M>) -> Vec<plot::Plot> {
     let available_bytes = hardware::available_bytes(&document(run.machine));
     let mut plots = plot::all(run.plan, run.trials, run.findings, available_bytes);
     plots.extend(model_profile(run).map(plot::of_profile).unwrap_or_default());
+    plots.extend(run.quantization.map(plot::of_study).unwrap_or_default());
     plots
 }
 
@@ -122,6 +122,7 @@ fn assemble<M: Serialize>(run: &Run<'_, M>, now: Timestamp, plots: &[plot::Plot]
         findings,
         profile,
         verification: verification(run),
+        quantization: run.quantization,
         plots,
     };
     ReportView {

@@ -8,7 +8,7 @@ use autotune_engine::api::Setting;
 use jiff::Timestamp;
 
 use super::{Format, Report, Run, Templates, fixture, report, view};
-use crate::model::{Findings, Outcome, Plan, Profile, Subject, Trial, Verdict};
+use crate::model::{Findings, Outcome, Plan, Profile, QuantizationStudy, Subject, Trial, Verdict};
 use crate::stats::Separation;
 
 fn now() -> Timestamp {
@@ -18,7 +18,16 @@ fn now() -> Timestamp {
 fn rendered(plan: &Plan, trials: &[Trial], findings: &Findings) -> Report {
     let machine = &fixture::machine();
     report(
-        &Run { machine, plan, trials, findings, profile: None, verification: None, unsound: &[] },
+        &Run {
+            machine,
+            plan,
+            trials,
+            findings,
+            profile: None,
+            verification: None,
+            quantization: None,
+            unsound: &[],
+        },
         now(),
     )
     .unwrap()
@@ -27,7 +36,16 @@ fn rendered(plan: &Plan, trials: &[Trial], findings: &Findings) -> Report {
 fn seen(plan: &Plan, trials: &[Trial], findings: &Findings) -> view::ReportView {
     let machine = &fixture::machine();
     view(
-        &Run { machine, plan, trials, findings, profile: None, verification: None, unsound: &[] },
+        &Run {
+            machine,
+            plan,
+            trials,
+            findings,
+            profile: None,
+            verification: None,
+            quantization: None,
+            unsound: &[],
+        },
         now(),
     )
 }
@@ -85,7 +103,7 @@ pub(super) fn golden(name: &str, text: &str) {
 }
 
 /// Walks every tag: nothing unclosed, nothing crossed. Raw text of `style` is skipped.
-fn balanced(markup: &str) -> Result<usize, String> {
+pub(super) fn balanced(markup: &str) -> Result<usize, String> {
     const VOID: [&str; 4] = ["meta", "!doctype", "br", "input"];
     let (mut open, mut tags, mut rest) = (Vec::new(), 0, markup);
     while let Some(start) = rest.find('<') {
@@ -302,6 +320,7 @@ fn a_profile_fills_its_sections() {
         findings: &findings,
         profile: Some(&profile),
         verification: None,
+        quantization: None,
         unsound: &[],
     };
     let bottleneck = |view: &view::ReportView| {
@@ -317,6 +336,7 @@ fn a_profile_fills_its_sections() {
         findings: &findings,
         profile: Some(&profile),
         verification: None,
+        quantization: None,
         unsound: &[],
     };
     let filled = view(&run, now());
@@ -328,4 +348,33 @@ fn a_profile_fills_its_sections() {
     assert!(report.markdown.contains("feed-forward") && report.html.contains("feed-forward"));
     assert!(report.plots.iter().any(|(name, _)| name == "roofline.svg"));
     assert!(balanced(&report.html).is_ok());
+}
+
+#[test]
+fn a_study_beside_a_run_fills_its_section() {
+    let study = serde_json::from_str(include_str!("../../tests/goldens/quantization.json"));
+    let study: QuantizationStudy = study.unwrap();
+    let (machine, plan) = (&fixture::machine(), &fixture::plan());
+    let (trials, findings) = (&fixture::trials(), &fixture::findings());
+    let run = Run {
+        machine,
+        plan,
+        trials,
+        findings,
+        profile: None,
+        verification: None,
+        quantization: Some(&study),
+        unsound: &[],
+    };
+    let report = report(&run, now()).unwrap();
+    for page in [&report.markdown, &report.html] {
+        for part in ["Q4_K_S: the fastest of 4", "Speed priority", "Candidates, the largest first"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+    assert!(report.plots.iter().any(|(name, _)| name == "quantization-speed.svg"));
+    assert!(balanced(&report.html).is_ok());
+    let without = full().markdown;
+    assert!(without.contains("`autotune sweep --model F16.gguf --quant auto`"), "{without}");
 }

@@ -210,6 +210,8 @@ pub struct CellView {
     pub tone: Option<Tone>,
     /// Trials behind it.
     pub evidence: Vec<LinkView>,
+    /// Another document that it leads to, relative to this one and safe to place into either format.
+    pub link: Option<String>,
 }
 
 /// A link to a trial or the first of several.

@@ -16,7 +16,7 @@ pub(super) fn draft(mode: GateMode, mode_reason: impl Into<String>) -> GateRepor
         schema: GateReport::SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         created_at: global::now(),
-        command: command(),
+        command: global::command(),
         mode,
         mode_reason: mode_reason.into(),
         verdict: crate::model::GateVerdict::NotComparable,
@@ -59,24 +59,6 @@ pub(super) fn judged(report: GateReport, mut cells: Vec<GateCell>, policy: Polic
         cells,
         ..report
     }
-}
-
-/// The command as it could be typed again.
-fn command() -> String {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    words
-        .enumerate()
-        .map(|(at, word)| {
-            let word = if at == 0 { "autotune".to_owned() } else { word };
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%,@+".contains(c);
-            if !word.is_empty() && word.chars().all(plain) {
-                word
-            } else {
-                format!("'{}'", word.replace('\'', "'\\''"))
-            }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// Writes a report everywhere it was asked for, and gives the exit code that goes with it.

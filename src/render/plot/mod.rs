@@ -6,10 +6,13 @@
 mod context;
 mod data;
 mod front;
+mod labels;
 mod latency;
 mod levels;
 mod lines;
+mod nats;
 mod plane;
+mod quantization;
 mod roofline;
 mod scaling;
 mod steps;
@@ -18,7 +21,7 @@ mod theme;
 mod timeline;
 mod tokens;
 
-use crate::model::{Findings, ModelProfile, Phase, Plan, Trial};
+use crate::model::{Findings, ModelProfile, Phase, Plan, QuantizationStudy, Trial};
 
 use super::view::FigureView;
 use data::Data;
@@ -74,6 +77,20 @@ pub(super) const GPU_LAYERS: &str = "gpu_layers";
 /// The plots of a model's profile.
 pub(super) fn of_profile(model: &ModelProfile) -> Vec<Plot> {
     [roofline::plot(&model.rooflines), tokens::plot(&model.latency)].into_iter().flatten().collect()
+}
+
+/// The plots of a study of quantizations.
+pub(super) fn of_study(study: &QuantizationStudy) -> Vec<Plot> {
+    [quantization::speed(study), quantization::memory(study)].into_iter().flatten().collect()
+}
+
+/// Each picture as SVG, and the numbers behind it as CSV, by their names below `plots/`.
+pub(super) fn files(plots: &[Plot]) -> Vec<(String, String)> {
+    let file = |plot: &Plot| {
+        let name = |end: &str| format!("{}.{end}", plot.name);
+        [(name("svg"), plot.file()), (name("csv"), plot.csv())]
+    };
+    plots.iter().flat_map(file).collect()
 }
 
 /// Whether a knob counts threads, so that its curve has an ideal line.

@@ -3,7 +3,7 @@
 use autotune_engine::api::{Setting, Threading};
 
 use crate::render::view::{BlockView, CellView, SectionView};
-use crate::render::{format, hardware, summary};
+use crate::render::{format, hardware, quality, summary};
 
 use super::Evidence;
 use super::speed::knob_blocks;
@@ -92,16 +92,19 @@ pub(super) fn affinity(evidence: Evidence<'_>) -> SectionView {
     SectionView::of("affinity", "Affinity and NUMA", blocks)
 }
 
-/// The file's own types; other quantizations need other files.
+/// The study that the run belongs to, or how to get one: other quantizations need other files.
 pub(super) fn quantization(evidence: Evidence<'_>) -> SectionView {
+    if let Some(study) = evidence.quantization {
+        return quality::section(study, evidence.figures(|name| name.starts_with("quantization-")));
+    }
     let model = &evidence.plan.model;
     let main = model.types.first().map_or("unknown", |share| share.name.as_str());
     SectionView::missing(
-        "quantization",
-        "Quantization and quality",
+        quality::SECTION,
+        quality::TITLE,
         format!(
-            "This run measured one file, mostly {main}. To compare speeds, sweep another \
-             quantization of the model; its quality is not measured by this version of autotune."
+            "This run measured one file, mostly {main}: \
+             `autotune sweep --model F16.gguf --quant auto` measures speed and quality of others."
         ),
     )
 }

@@ -13,7 +13,7 @@ mod transfer;
 
 use serde_json::Value;
 
-use crate::model::{Findings, ModelProfile, Plan, Trial, Verification};
+use crate::model::{Findings, ModelProfile, Plan, QuantizationStudy, Trial, Verification};
 
 use super::plot::Plot;
 use super::view::{BlockView, SectionView};
@@ -27,6 +27,7 @@ pub(super) struct Evidence<'a> {
     pub(super) findings: &'a Findings,
     pub(super) profile: Option<&'a ModelProfile>,
     pub(super) verification: Option<&'a Verification>,
+    pub(super) quantization: Option<&'a QuantizationStudy>,
     pub(super) plots: &'a [Plot],
 }
 
