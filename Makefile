@@ -118,8 +118,8 @@ gate-aa: build
 
 # The runs that are kept as examples, judged and rendered by this version.
 reports: build
-	@for run in reports/*/; do \
-	    if [ -e "$$run/trials.jsonl" ]; then $(AUTOTUNE) report "$$run" --in-place || exit 1; fi; \
+	@for run in reports/*/ reports/*/*/; do \
+	    if [ -e "$$run/trials.jsonl" ] || [ -e "$$run/quantization.json" ]; then $(AUTOTUNE) report "$$run" --in-place || exit 1; fi; \
 	done
 
 install: build
