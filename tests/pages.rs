@@ -11,7 +11,7 @@ use serde_json::Value;
 const CHECKS: &str = include_str!("pages/checks.js");
 /// Widths of a phone and of a desktop.
 const WIDTHS: [u64; 2] = [375, 1440];
-/// The contract's sections, in order; the last is the table of trials.
+/// The contract's sections of a run, in order, before the table of trials.
 const SECTIONS: [&str; 21] = [
     "metrics",
     "environment",
@@ -35,6 +35,11 @@ const SECTIONS: [&str; 21] = [
     "commands",
     "method",
 ];
+/// The sections of a study of quantizations.
+const STUDY: [&str; 5] = ["candidates", "folklore", "fronts", "answers", "how"];
+/// What the script offers on every page, and what it offers where there are trials.
+const OFFERS: [&str; 2] = ["copied", "hinted"];
+const OF_TRIALS: [&str; 4] = ["sorted", "reversed", "filtered", "opened"];
 
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("AUTOTUNE_CHROMIUM").map(PathBuf::from);
@@ -51,6 +56,8 @@ fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root.join("tests/goldens/report.html")];
     let runs = fs::read_dir(root.join("reports")).unwrap();
     pages.extend(runs.map(|run| run.unwrap().path().join("report.html")).filter(|it| it.exists()));
+    // A run of a study has the study in its own page.
+    pages.push(root.join("reports/quant-2-core-vm/q4_k_m/report.html"));
     pages
 }
 
@@ -99,13 +106,18 @@ fn check(page: &Path, width: u64, seen: &Value) {
     }
     let sections: Vec<&str> =
         seen["sections"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
-    assert_eq!(sections[..SECTIONS.len()], SECTIONS, "{place}");
+    let study = sections.first() == Some(&STUDY[0]);
+    if study {
+        assert_eq!(sections, STUDY, "{place}");
+    } else {
+        assert_eq!(sections[..SECTIONS.len()], SECTIONS, "{place}");
+    }
     assert_eq!(
         seen["landmarks"],
         serde_json::json!(["header", "main", "nav", "footer"]),
         "{place}"
     );
-    for done in ["sorted", "reversed", "filtered", "copied", "hinted", "opened"] {
+    for done in OF_TRIALS.iter().filter(|_| !study).chain(&OFFERS) {
         assert_eq!(seen[done], Value::Bool(true), "{place}: {done}");
     }
 }

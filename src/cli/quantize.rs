@@ -221,7 +221,8 @@ fn importance(
         Some("make") => {
             let path = arguments.output.join(format!("{}-imatrix.gguf", stem(&source.path)));
             if path.exists() && !arguments.force {
-                printer.say(format!("taking {}, which is there", path.display()));
+                let name = global::one_line(&path.to_string_lossy());
+                printer.say(format!("taking {name}, which is there"));
             } else {
                 std::fs::create_dir_all(&arguments.output)
                     .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
@@ -303,6 +304,10 @@ fn mixed(
     printer: Printer,
 ) -> Result<Mixed, Stop> {
     let wanted = parse_target(target).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
+    if arguments.requantize || source.file.headers.len() > 1 {
+        return Err(Stop::usage("a mix starts from one F16, BF16 or F32 file in one part")
+            .hint("join the parts with llama-gguf-split --merge first"));
+    }
     let threads = speaking.threads(arguments.threads);
     let mut cut = |purpose, count: usize| -> Result<Vec<_>, Stop> {
         let text = speech::text(&arguments.text, purpose)?;
@@ -362,6 +367,8 @@ fn name_of(target: &str) -> String {
 
 fn made(plan: &Planned, written: Option<&Written>) -> Made {
     let mut warnings = plan.warnings.clone();
+    warnings.extend(written.iter().flat_map(|it| it.warnings.clone()));
+    warnings.sort();
     warnings.dedup();
     Made {
         name: plan.name.clone(),
@@ -435,6 +442,7 @@ fn table(source: &Source, files: &[Made]) -> String {
         let line = format!("{:width$}  {bits:>6}  {size:>10}  {share:>5}  ", it.name);
         lines.extend(wrapped(&line, &types));
         let mut notes = it.fallbacks.clone();
+        notes.extend(it.warnings.iter().map(|warning| global::one_line(warning)));
         notes.extend(it.same_as.iter().map(|twin| format!("the same weights as {twin}")));
         notes.extend(it.mix.iter().flat_map(mix_notes));
         lines.extend(notes.into_iter().map(|note| format!("{:width$}  {note}", "")));

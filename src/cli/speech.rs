@@ -40,6 +40,14 @@ pub(super) fn open() -> Result<Speaking, Stop> {
 }
 
 impl Speaking {
+    /// What stopped a verb: the user, where a job failed because it was cancelled.
+    pub(super) fn interrupted_or(&self, stop: Stop) -> Stop {
+        if self.interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+            return Stop::interrupted("interrupted; what was finished stays");
+        }
+        stop
+    }
+
     /// What ended a quantization: the user, where a job failed because it was cancelled.
     pub(super) fn ended(&self, error: &QuantizeError) -> Stop {
         if self.interrupted.load(std::sync::atomic::Ordering::Relaxed) {

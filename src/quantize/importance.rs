@@ -16,8 +16,6 @@ use crate::gguf::Header;
 
 /// How long a chunk may take.
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
-/// Chunks between two states on the disk.
-const SAVE_EVERY: usize = 32;
 
 /// What an importance matrix is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +34,8 @@ pub struct Calibration {
     pub path: PathBuf,
 }
 
-/// Makes an importance matrix. Interrupted, it writes what it has where that is more than nothing,
-/// and says so with [`QuantizeError::Interrupted`].
+/// Makes an importance matrix. Interrupted, it writes nothing: a matrix of a part of the text would
+/// be taken for one of all of it.
 pub fn calibrate(
     language: &mut dyn Language,
     wish: &Calibration,
@@ -71,19 +69,19 @@ pub fn calibrate(
             begin: begin.take(),
             chunks: vec![chunk.clone()],
             output_tensor: wish.output_tensor,
-            write: (last || (at + 1) % SAVE_EVERY == 0).then(|| file(&wish.datasets)),
+            write: last.then(|| file(&wish.datasets)),
         };
         let done = language.importance(&job, DEADLINE);
         if done.is_err() && interrupted.load(Ordering::Relaxed) {
             return Err(QuantizeError::Interrupted);
         }
         state = done.map_err(failed)?;
-        if job.write.is_some() {
-            // What is there already is the state of fewer chunks, or of another run.
-            fs::rename(&unfinished, &wish.path).map_err(unwritten)?;
-        }
         progress(&state);
     }
+    // A disk that was full at the last byte leaves a file that cannot be read.
+    Header::read(&unfinished)?;
+    fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(unwritten)?;
+    fs::rename(&unfinished, &wish.path).map_err(unwritten)?;
     Ok(state)
 }
 

@@ -91,7 +91,8 @@ impl Recipe {
             importance: self.importance.clone(),
             types: self.types.iter().map(|(name, kind)| (name.clone(), kind.id)).collect(),
             requantize: self.requantize,
-            keep_split: self.keep_split,
+            // Of one part llama.cpp would make one of one.
+            keep_split: self.keep_split && source.file.headers.len() > 1,
             threads: self.threads,
         }
     }

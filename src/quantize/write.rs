@@ -78,6 +78,9 @@ pub fn write(
     if first.symlink_metadata().is_ok() && placed.existing == Existing::Keep {
         let file = ModelFile::open(&first)?;
         as_planned(&file.headers, planned).map_err(|_| QuantizeError::Exists(first.clone()))?;
+        if !same_making(&file, source, recipe) {
+            return Err(QuantizeError::Exists(first));
+        }
         return written(file, true, Vec::new());
     }
     fs::create_dir_all(&placed.folder).map_err(failed(&placed.folder))?;
@@ -120,6 +123,21 @@ fn written(file: ModelFile, kept: bool, warnings: Vec<String>) -> Result<Written
     let contents = contents(&file)?;
     let file_bytes = Bytes(file.bytes);
     Ok(Written { path: file.path, file_bytes, contents, digest: file.digest, kept, warnings })
+}
+
+/// Whether a file was made with the same importance matrix, and not before its source.
+fn same_making(file: &ModelFile, source: &Source, recipe: &Recipe) -> bool {
+    let written = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let known = file.headers.first().and_then(|header| header.text("quantize.imatrix.file"));
+    let wanted = recipe.importance.as_ref().map(|path| matrix_name(path));
+    known.map(str::to_owned) == wanted && written(&file.path) >= written(&source.path)
+}
+
+/// What stands in a file for the matrix that it was made with: the end of its absolute path, as
+/// much as llama.cpp's metadata hold.
+fn matrix_name(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    autotune_engine::api::QuantizeJob::importance_name(&path)
 }
 
 /// The names of all parts.

@@ -75,12 +75,14 @@
   };
   const foreign = (doc) => Array.from(doc.querySelectorAll("[src], link, [href]"))
     .map((it) => it.getAttribute("src") || it.getAttribute("href") || it.tagName)
-    .filter((it) => !it.startsWith("#"));
+    .filter((it) => /^([a-z][a-z0-9+.-]*:|\/)/i.test(it));
 
-  const script = async (win) => {
+  // A study has no trials, and no table of them.
+  const table = async (win) => {
     const doc = win.document;
     const result = {};
     const details = doc.querySelector("#trials details");
+    if (!details) return result;
     const rows = () => Array.from(doc.querySelector("#all-trials tbody").rows);
     // A link to a trial opens the table.
     win.location.hash = rows()[0].id;
@@ -108,6 +110,12 @@
     result.filtered &&= rows().every((row) => row.hidden);
     field.value = "";
     field.dispatchEvent(new win.Event("input"));
+    return result;
+  };
+
+  const script = async (win) => {
+    const doc = win.document;
+    const result = await table(win);
     let taken = null;
     Object.defineProperty(win.navigator, "clipboard", {
       value: { writeText: async (text) => { taken = text; } },

@@ -195,6 +195,20 @@ pub struct QuantizeJob {
     pub threads: u32,
 }
 
+impl QuantizeJob {
+    /// What stands in a file for the importance matrix that it was made with
+    /// (`quantize.imatrix.file`): the end of its path, as much as fits.
+    #[must_use]
+    pub fn importance_name(path: &Path) -> String {
+        let name = path.to_string_lossy();
+        let mut from = name.len().saturating_sub(120);
+        while !name.is_char_boundary(from) {
+            from += 1;
+        }
+        name[from..].to_owned()
+    }
+}
+
 /// What a quantization is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantized {

@@ -78,6 +78,7 @@ impl Llama {
         self.context = None;
         self.model = None;
         self.counted = None;
+        self.importance = None;
     }
 
     /// The model as the job wants it; how long that took if it was not there already.

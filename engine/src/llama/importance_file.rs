@@ -42,6 +42,13 @@ pub(super) fn read(path: &Path) -> Result<(BTreeMap<String, Importance>, u32), F
     old(&bytes).ok_or_else(|| wrong("it is neither GGUF nor llama.cpp's older format"))
 }
 
+/// Whether a file begins as GGUF does.
+pub(super) fn is_gguf(path: &Path) -> bool {
+    let mut magic = [0_u8; 4];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && magic == *b"GGUF"
+}
+
 fn read_gguf(
     path: &Path,
     wrong: impl Fn(&str) -> Failure,

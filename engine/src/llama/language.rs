@@ -98,6 +98,8 @@ impl Language for Llama {
 
     fn quantize(&mut self, job: &QuantizeJob, _: Duration) -> Result<Quantized, Failure> {
         self.any_backend()?;
+        self.forget_models();
+        self.speakers.leave();
         quantizer::quantize(job)
     }
 
@@ -121,6 +123,13 @@ fn merged(
 ) -> Result<(BTreeMap<String, importance::Importance>, u32), Failure> {
     let mut all: (BTreeMap<String, importance::Importance>, u32) = (BTreeMap::new(), 0);
     for file in files {
+        if !importance_file::is_gguf(file) {
+            return Err(Failure::refused(format!(
+                "{} has llama.cpp's older format, which does not say how many tokens its sums are \
+                 of: only GGUF files can be merged",
+                file.display()
+            )));
+        }
         let (weights, chunks) = importance_file::read(file)?;
         all.1 += chunks;
         for (name, more) in weights {

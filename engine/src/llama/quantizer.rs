@@ -63,6 +63,10 @@ pub(super) fn quantize(job: &QuantizeJob) -> Result<Quantized, Failure> {
     if job.importance.is_some() {
         params.imatrix = importance.as_ptr();
     }
+    let described = described(job, weights.len());
+    if job.importance.is_some() {
+        params.kv_overrides = described.as_ptr();
+    }
     if !job.types.is_empty() {
         params.tt_overrides = overrides.as_ptr();
     }
@@ -80,6 +84,32 @@ pub(super) fn quantize(job: &QuantizeJob) -> Result<Quantized, Failure> {
         tensors: said.iter().filter_map(|line| tensor(line)).collect(),
         warnings: said.iter().filter_map(|line| warning(line)).collect(),
     })
+}
+
+/// What llama-quantize writes of the importance matrix, ended by an entry without a key.
+fn described(job: &QuantizeJob, entries: usize) -> Vec<sys::llama_model_kv_override> {
+    let entry = || -> sys::llama_model_kv_override {
+        // SAFETY: numbers, characters and a union of them: all zero is a value of it.
+        unsafe { std::mem::zeroed() }
+    };
+    let put = |target: &mut [c_char], text: &str| {
+        // The last byte stays zero.
+        let room = target.len() - 1;
+        for (to, from) in target[..room].iter_mut().zip(text.bytes()) {
+            *to = from.cast_signed();
+        }
+    };
+    let mut file = entry();
+    file.tag = sys::LLAMA_KV_OVERRIDE_TYPE_STR;
+    put(&mut file.key, "quantize.imatrix.file");
+    let name = job.importance.as_deref().map(QuantizeJob::importance_name).unwrap_or_default();
+    // SAFETY: the tag says which member of the union is meant.
+    unsafe { put(&mut file.__bindgen_anon_1.val_str, &name) };
+    let mut count = entry();
+    count.tag = sys::LLAMA_KV_OVERRIDE_TYPE_INT;
+    put(&mut count.key, "quantize.imatrix.entries_count");
+    count.__bindgen_anon_1.val_i64 = i64::try_from(entries).unwrap_or(0);
+    vec![file, count, entry()]
 }
 
 /// A pattern that matches this name and no other.

@@ -103,7 +103,7 @@ pub(super) fn measure(arguments: &Arguments, printer: Printer) -> Result<Quality
         _ => scene.compared(&models),
     };
     scene.display.end();
-    let mut report = result?;
+    let mut report = result.map_err(|stop| scene.speaking.interrupted_or(stop))?;
     report.elapsed_ms =
         u64::try_from(scene.speaking.clock.now().saturating_sub(began).as_millis()).unwrap_or(0);
     for note in &report.notes {

@@ -18,7 +18,7 @@ use crate::appraise::{self, Asked, Candidate, Fit, ScoredFrom, Speech, chunks, s
 use crate::cli::engine::EngineChoice;
 use crate::cli::quality::{Display, subject};
 use crate::cli::speech::{self, Purpose, Speaking, quantize_stop};
-use crate::cli::{Exit, Printer, Stop, global, model, report};
+use crate::cli::{Exit, Global, Printer, Stop, global, model, report};
 use crate::export;
 use crate::gguf::ModelFile;
 use crate::knob::Tool;
@@ -71,6 +71,8 @@ impl Begun {
 #[derive(Debug, Parser)]
 struct Again {
     #[command(flatten)]
+    _global: Global,
+    #[command(flatten)]
     arguments: Arguments,
 }
 
@@ -100,9 +102,9 @@ pub(super) fn resume(folder: &Path, printer: Printer) -> Option<Result<Exit, Sto
         Err(error) => return unreadable(error.to_string()),
     };
     match Again::try_parse_from(begun.words) {
-        Ok(Again { mut arguments }) => {
+        Ok(Again { mut arguments, .. }) => {
             arguments.out = Some(folder.to_owned());
-            Some(run(&arguments, printer))
+            Some(run_from(&arguments, Start::Resumed, printer))
         }
         Err(error) => unreadable(error.to_string().lines().next().unwrap_or_default().to_owned()),
     }
@@ -110,6 +112,17 @@ pub(super) fn resume(folder: &Path, printer: Printer) -> Option<Result<Exit, Sto
 
 /// Runs a study from where it is to its end.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    run_from(arguments, Start::New, printer)
+}
+
+/// Whether a study's folder may be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    New,
+    Resumed,
+}
+
+fn run_from(arguments: &Arguments, start: Start, printer: Printer) -> Result<Exit, Stop> {
     if arguments.engine != EngineChoice::LlamaCpp {
         return Err(Stop::usage("quantizations are compared on the real engine only"));
     }
@@ -117,7 +130,8 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     let typed = arguments.model.as_deref().unwrap_or_default();
     let workload = workload(&arguments.workload)?;
     let mut speaking = speech::open()?;
-    let mut study = Study::gather(arguments, typed, &mut speaking, printer)?;
+    let gathered = Study::gather(arguments, typed, &mut speaking, printer);
+    let mut study = gathered.map_err(|stop| speaking.interrupted_or(stop))?;
     let share = budget.mul_f64(TUNING / study.ways.len().max(1) as f64);
     if share < LEAST {
         let count = study.ways.len();
@@ -130,7 +144,9 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     }
     let folder = study.folder.clone();
     fs::create_dir_all(&folder).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    begun(&folder)?;
+    if start == Start::New {
+        begun(&folder)?;
+    }
     for at in 0..study.ways.len() {
         study.tune(arguments, at, share, printer)?;
         if speaking.interrupted.load(Ordering::Relaxed) {
@@ -139,8 +155,14 @@ pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop>
     }
     study.compare(&mut speaking, &workload, printer)?;
     if !study.speed_only {
-        study.judge(arguments, &mut speaking, budget, printer)?;
-        study.ask(&mut speaking)?;
+        // What was measured so far is worth telling without it.
+        if let Err(stop) = study.judge(arguments, &mut speaking, budget, printer) {
+            study.notes.push(format!("quality was not measured: {}", stop.message));
+        }
+        study.ask(&mut speaking);
+        if speaking.interrupted.load(Ordering::Relaxed) {
+            return Err(stopped(&folder));
+        }
     }
     let document = study.conclude(arguments, &speaking);
     finish(&document, &speaking, &folder, arguments, printer)
@@ -153,17 +175,25 @@ fn stopped(folder: &Path) -> Stop {
     ))
 }
 
-/// Keeps the words, so that the folder alone is enough to go on.
+/// Keeps the words, so that the folder alone is enough to go on. One that holds other words is
+/// another study's.
 fn begun(folder: &Path) -> Result<(), Stop> {
     let path = folder.join(BEGUN);
-    if path.exists() {
-        return Ok(());
-    }
-    let words: Vec<String> = std::env::args().collect();
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = words.collect();
     // The verb is not an argument of itself.
     let verb = words.iter().position(|word| word == "sweep").unwrap_or(0);
-    let words = std::iter::once("autotune".to_owned()).chain(words.into_iter().skip(verb + 1));
-    let begun = Begun { schema: Begun::SCHEMA.to_owned(), words: words.collect() };
+    let words: Vec<String> =
+        std::iter::once("autotune".to_owned()).chain(words.into_iter().skip(verb + 1)).collect();
+    if let Ok(text) = fs::read_to_string(&path) {
+        let known: Option<Begun> = serde_json::from_str(&text).ok();
+        if known.is_some_and(|known| known.words == words) {
+            return Ok(());
+        }
+        return Err(Stop::usage(format!("{} holds another study", folder.display()))
+            .hint("name another folder with --out, or go on with --resume"));
+    }
+    let begun = Begun { schema: Begun::SCHEMA.to_owned(), words };
     let text = global::json(&begun);
     store::write_file(folder, BEGUN, &text).map_err(|error| Stop::from_store(&error))
 }
@@ -224,7 +254,7 @@ impl Study {
             study.reference = Some((path, file));
             for name in names {
                 let path = speech::model(name, printer)?;
-                study.add(short(name), path, Vec::new())?;
+                study.add(&short(name), path, Vec::new())?;
             }
             return Ok(study);
         }
@@ -232,16 +262,24 @@ impl Study {
         match Source::open(&path, false) {
             Ok(source) => study.quantized(arguments, &source, speaking, printer)?,
             Err(crate::quantize::QuantizeError::Quantized { .. }) => {
-                study.twins(arguments, &path, printer)?;
+                study.twins(arguments, &path, speaking, printer)?;
             }
             Err(error) => return Err(quantize_stop(&error)),
         }
         Ok(study)
     }
 
-    fn add(&mut self, name: String, path: PathBuf, fallbacks: Vec<String>) -> Result<(), Stop> {
+    fn add(&mut self, wanted: &str, path: PathBuf, fallbacks: Vec<String>) -> Result<(), Stop> {
         let model = open(&path)?;
         let about = subject(&path.to_string_lossy(), &model);
+        let taken =
+            |name: &str| self.ways.iter().any(|way| own_folder(&way.name) == own_folder(name));
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while taken(&name) {
+            name = format!("{wanted}-{number}");
+            number += 1;
+        }
         let candidate = StudyCandidate {
             name: name.clone(),
             model: about.model,
@@ -271,7 +309,7 @@ impl Study {
     ) -> Result<(), Stop> {
         self.source = source.path.to_string_lossy().into_owned();
         self.reference = Some((source.path.clone(), source.file.clone()));
-        self.add("source".to_owned(), source.path.clone(), Vec::new())?;
+        self.add("source", source.path.clone(), Vec::new())?;
         let cache = model::cache_folder()?.join("quantized").join(&source.file.digest);
         let mut known: Vec<(String, crate::quantize::Contents)> = Vec::new();
         for name in types(arguments) {
@@ -291,7 +329,12 @@ impl Study {
                 existing: Existing::Keep,
             };
             printer.say(format!("quantizing to {} ({})", recipe.name, planned.file_bytes));
-            let done = write(&mut speaking.engine, source, &recipe, &planned, &placed, &|_| {});
+            let mut done = write(&mut speaking.engine, source, &recipe, &planned, &placed, &|_| {});
+            if matches!(done, Err(crate::quantize::QuantizeError::Exists(_))) {
+                // Of another version of the quantizer.
+                let placed = Placed { existing: Existing::Replace, ..placed };
+                done = write(&mut speaking.engine, source, &recipe, &planned, &placed, &|_| {});
+            }
             if speaking.interrupted.load(Ordering::Relaxed) {
                 return Err(stopped(&self.folder));
             }
@@ -299,7 +342,7 @@ impl Study {
             let twin = known.iter().find(|(_, contents)| *contents == written.contents);
             let same_as = twin.map(|(twin, _)| twin.clone());
             known.push((recipe.name.clone(), written.contents));
-            self.add(recipe.name, written.path, planned.fallbacks)?;
+            self.add(&recipe.name, written.path, planned.fallbacks)?;
             if let Some(way) = self.ways.last_mut() {
                 way.candidate.same_as = same_as;
             }
@@ -308,7 +351,13 @@ impl Study {
     }
 
     /// Files of the same shape with weights that are noise: speed and memory, and nothing else.
-    fn twins(&mut self, arguments: &Arguments, path: &Path, printer: Printer) -> Result<(), Stop> {
+    fn twins(
+        &mut self,
+        arguments: &Arguments,
+        path: &Path,
+        speaking: &Speaking,
+        printer: Printer,
+    ) -> Result<(), Stop> {
         self.speed_only = true;
         self.notes.push(format!(
             "{} is quantized already, so the others are files of its shape with random weights: \
@@ -320,7 +369,7 @@ impl Study {
         let cache = model::cache_folder()?.join("quantized").join(digest);
         fs::create_dir_all(&cache).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
         self.source = path.to_string_lossy().into_owned();
-        self.add("source".to_owned(), path.to_owned(), Vec::new())?;
+        self.add("source", path.to_owned(), Vec::new())?;
         for name in types(arguments) {
             let file_type =
                 synth::file_type(&name).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
@@ -328,11 +377,17 @@ impl Study {
             if open(&target).is_err() {
                 printer.say(format!("writing a twin in {}", file_type.name));
                 let request = Request { shape: shape.clone(), file_type, seed: 0 };
-                let go = &mut |_, _| std::ops::ControlFlow::Continue(());
+                let go = &mut |_, _| {
+                    if speaking.interrupted.load(Ordering::Relaxed) {
+                        std::ops::ControlFlow::Break(())
+                    } else {
+                        std::ops::ControlFlow::Continue(())
+                    }
+                };
                 synth::write(&request, &target, Replace::Existing, go)
                     .map_err(|it| Stop::from_error(Exit::Failure, &it))?;
             }
-            self.add(file_type.name.to_owned(), target, Vec::new())?;
+            self.add(file_type.name, target, Vec::new())?;
         }
         Ok(())
     }
@@ -349,7 +404,7 @@ impl Study {
         if way.candidate.same_as.is_some() {
             return Ok(());
         }
-        let own = way.name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        let own = own_folder(&way.name);
         let folder = self.folder.join(&own);
         let done = folder.join("findings.json").exists();
         if !done {
@@ -383,6 +438,10 @@ impl Study {
             }
         }
         let stored = StoredRun::read(&folder).map_err(|error| Stop::from_store(&error))?;
+        if stored.plan.model.digest != way.model.digest {
+            return Err(Stop::usage(format!("{} is a run of another model", folder.display()))
+                .hint("name another folder with --out"));
+        }
         let Some(findings) = stored.findings else {
             way.candidate.left_out = Some("its sweep found nothing".to_owned());
             return Ok(());
@@ -476,7 +535,10 @@ impl Study {
         let Some((path, file)) = self.reference.clone() else { return Ok(()) };
         let began = speaking.clock.now();
         let threads = speaking.threads(None);
-        let setting = speaking_setting(threads);
+        let files = self.ways.iter().map(|way| way.file.as_path()).chain([path.as_path()]);
+        let isa_variant = Some(speaking.variant(None, files)?);
+        let speech = Speech { isa_variant: isa_variant.clone(), ..Speech::default() };
+        let setting = appraise::speaking(threads, CHUNK, &speech);
         let candidate = |name: &str, path: &Path, file: &ModelFile| Candidate {
             name: name.to_owned(),
             model: path.to_owned(),
@@ -485,7 +547,7 @@ impl Study {
             setting: setting.clone(),
         };
         let judged: Vec<usize> = (0..self.ways.len())
-            .filter(|at| self.ways[*at].file != path && self.ways[*at].candidate.same_as.is_none())
+            .filter(|at| self.ways[*at].file != path && self.ways[*at].setting.is_some())
             .collect();
         let mut models = vec![path.clone()];
         models.extend(judged.iter().map(|at| self.ways[*at].file.clone()));
@@ -549,7 +611,7 @@ impl Study {
             created_at: global::now(),
             command: typed_command(),
             engine: format!("{} {}", speaking.identity.name, speaking.identity.version),
-            isa_variant: None,
+            isa_variant,
             reference: Some(subject(&path.to_string_lossy(), &file)),
             text: QualityText {
                 source,
@@ -572,16 +634,22 @@ impl Study {
     }
 
     /// What each says to the same prompts, the likeliest token each time.
-    fn ask(&mut self, speaking: &mut Speaking) -> Result<(), Stop> {
-        let Some((path, _)) = self.reference.clone() else { return Ok(()) };
+    /// Who cannot answer is left out with a word.
+    fn ask(&mut self, speaking: &mut Speaking) {
+        let Some((path, _)) = self.reference.clone() else { return };
         let threads = speaking.threads(None);
-        let failed = |failure| Stop::from_error(speech::exit(&failure), &failure);
         let mut prompts: Vec<Vec<Token>> = Vec::new();
         for prompt in PROMPTS {
-            prompts.push(speaking.engine.tokenize(&path, prompt).map_err(failed)?.tokens);
+            match speaking.engine.tokenize(&path, prompt) {
+                Ok(tokenized) => prompts.push(tokenized.tokens),
+                Err(failure) => {
+                    self.notes.push(format!("nobody was asked anything: {failure}"));
+                    return;
+                }
+            }
         }
         let mut speakers = vec![("source".to_owned(), path.clone())];
-        let alone = |way: &&Way| way.file != path && way.candidate.same_as.is_none();
+        let alone = |way: &&Way| way.file != path && way.setting.is_some();
         let others = self.ways.iter().filter(alone);
         speakers.extend(others.map(|way| (way.name.clone(), way.file.clone())));
         let mut said: Vec<(String, Vec<Continuation>)> = Vec::new();
@@ -593,8 +661,14 @@ impl Study {
                 seed: None,
                 stop_at_end: true,
             };
-            let done = speaking.engine.continue_text(&job, DEADLINE).map_err(failed)?;
-            said.push((name, done));
+            match speaking.engine.continue_text(&job, DEADLINE) {
+                Ok(done) => said.push((name, done)),
+                Err(failure) => self.notes.push(format!("{name} gave no answers: {failure}")),
+            }
+        }
+        // Answers are told by where they leave the reference's.
+        if said.first().is_none_or(|(name, _)| name != "source") {
+            return;
         }
         for (at, prompt) in PROMPTS.iter().enumerate() {
             let reference = said[0].1[at].tokens.clone();
@@ -612,7 +686,6 @@ impl Study {
                 .push(PromptAnswers { prompt: (*prompt).to_owned(), answers: answers.collect() });
         }
         speaking.engine.release();
-        Ok(())
     }
 
     /// The front and the choice.
@@ -682,6 +755,11 @@ impl Study {
             notes: self.notes,
         }
     }
+}
+
+/// The folder of a candidate's run within the study's.
+fn own_folder(name: &str) -> String {
+    name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
 }
 
 fn speaking_setting(threads: u32) -> Setting {
