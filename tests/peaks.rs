@@ -85,7 +85,8 @@ fn a_probe_that_hangs_or_is_not_wanted_is_ended() {
         cpus: vec![0],
         buffer_bytes: vec![1],
         cells: vec![cell],
-        rounds: 1,
+        // A visit ends when its marks are full, after a fraction of a second.
+        rounds: 10_000,
         budget_ms: 600_000,
         ..Measure::default()
     };
