@@ -1,11 +1,14 @@
 //! The loop: which chunk comes next, who is asked, when it is enough.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use autotune_engine::api::{
-    ChunkScore, Clock, Failure, Identity, Language, Reference, ScoreJob, Setting, Speaker, Token,
+    ChunkScore, Clock, Failure, Identity, Language, Reference, ScoreJob, Scores, Setting, Speaker,
+    Token,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +16,14 @@ use super::groups::{Groups, groups};
 use super::{AppraiseError, Fit};
 use crate::model::QualityStop;
 use crate::quality::{Accumulated, Enough, FIRST_CHUNKS, enough};
-use crate::store::{CacheKey, ResultCache};
+use crate::store::{CacheKey, ResultCache, workshop};
 
 /// How long one chunk of all models may take: hours, for the largest from a slow disk.
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+
+/// Tokens that models read in one go where they take turns in memory: each turn loads weights, and
+/// the answers to 4096 tokens over a vocabulary of 150 000 are 600 MB of file.
+const AT_ONCE: usize = 4096;
 
 /// What is compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +127,8 @@ pub fn appraise(
     };
     let sizes: Vec<(PathBuf, u64)> =
         asked.candidates.iter().map(|it| (it.model.clone(), it.bytes)).collect();
-    let groups = groups(&asked.fit, asked.reference.bytes, &sizes);
+    let reference = (asked.reference.model.as_path(), asked.reference.bytes);
+    let groups = groups(&asked.fit, reference, &sizes);
     found.through_a_file = !groups.lock_step && !asked.candidates.is_empty();
     loop {
         while chunks_of(&found) < until {
@@ -134,7 +142,13 @@ pub fn appraise(
                 None
             };
             let done = match stop {
-                None => one_chunk(language, identity, asked, &groups, &mut cache, &mut found),
+                None => {
+                    let start = found.reference_nll.len();
+                    let fit = AT_ONCE / asked.chunks[start].len().max(1);
+                    let count = if groups.take_turns() { fit.max(1) } else { 1 };
+                    let chunks = start..(until as usize).min(start + count);
+                    next_chunks(language, identity, asked, &groups, chunks, &mut cache, &mut found)
+                }
                 Some(_) => Ok(()),
             };
             // A job that was cancelled is the user's doing.
@@ -192,140 +206,137 @@ fn open(asked: &Asked, found: &Appraised) -> Option<String> {
     }
 }
 
-/// Scores the next chunk with everybody.
-fn one_chunk(
+/// Scores chunks with everybody.
+fn next_chunks(
     language: &mut dyn Language,
     identity: &Identity,
     asked: &Asked,
     groups: &Groups,
+    chunks: Range<usize>,
     cache: &mut Option<&mut ResultCache<Kept>>,
     found: &mut Appraised,
 ) -> Result<(), AppraiseError> {
-    let at = found.reference_nll.len();
-    let chunk = &asked.chunks[at];
-    let key = |candidate: &Candidate| key(identity, asked, candidate, groups.lock_step, chunk);
-    let failed = |cause: Failure| AppraiseError::Engine { chunk: at + 1, cause };
-    // The reference against itself, on the first chunk: zero, or else the floor of everything.
-    let itself = (at == 0 && !asked.candidates.is_empty()).then_some(&asked.reference);
-    let rows: Vec<Vec<&Candidate>> = if asked.candidates.is_empty() {
-        vec![Vec::new()]
-    } else {
-        groups
-            .rows
-            .iter()
-            .map(|row| row.iter().map(|at| &asked.candidates[*at]).collect())
-            .collect()
-    };
-    let mut known: Vec<(CacheKey, Kept)> = Vec::new();
-    let mut ask = |candidates: &[&Candidate]| -> Result<Vec<Kept>, AppraiseError> {
-        let missing: Vec<&Candidate> = candidates
-            .iter()
-            .copied()
-            .filter(|candidate| {
-                let key = key(candidate);
-                if known.iter().any(|(other, _)| *other == key) {
-                    return false;
-                }
-                match cache.as_mut().and_then(|cache| cache.get(&key)) {
-                    Some(kept) => {
-                        known.push((key, kept));
-                        found.from_cache += 1;
-                        false
-                    }
-                    None => true,
-                }
-            })
-            .collect();
-        if !missing.is_empty() {
-            let scored = scored(language, asked, groups.lock_step, at, &missing).map_err(failed)?;
-            for (candidate, kept) in missing.iter().zip(scored) {
-                let key = key(candidate);
+    let failed = |cause: Failure| AppraiseError::Engine { chunk: chunks.start + 1, cause };
+    if asked.candidates.is_empty() {
+        for at in chunks.clone() {
+            let key = key_alone(identity, asked, &asked.chunks[at]);
+            let nll = if let Some(kept) = cache.as_mut().and_then(|cache| cache.get(&key)) {
+                found.from_cache += 1;
+                kept.reference_nll
+            } else {
+                let reference_nll = alone(language, asked, at).map_err(failed)?;
+                let kept = Kept { reference_nll, score: ChunkScore::default() };
                 if let Some(cache) = cache {
                     // What cannot be kept is asked again another time.
                     let _ = cache.put(&key, &kept);
                 }
-                known.push((key, kept));
+                kept.reference_nll
+            };
+            found.reference_nll.push(nll);
+        }
+        return Ok(());
+    }
+    let key = |candidate: &Candidate, at: usize| {
+        key(identity, asked, candidate, groups.lock_step, &asked.chunks[at])
+    };
+    let mut known: HashMap<CacheKey, Kept> = HashMap::new();
+    let mut ask = |people: &[&Candidate], chunks: Range<usize>| -> Result<(), AppraiseError> {
+        let mut missing = |candidate: &Candidate, at: usize| {
+            let key = key(candidate, at);
+            if known.contains_key(&key) {
+                return false;
+            }
+            let Some(kept) = cache.as_mut().and_then(|cache| cache.get(&key)) else { return true };
+            known.insert(key, kept);
+            found.from_cache += 1;
+            false
+        };
+        let mut open: Vec<usize> = Vec::new();
+        let mut people = people.to_vec();
+        people.retain(|candidate| {
+            let own: Vec<usize> = chunks.clone().filter(|at| missing(candidate, *at)).collect();
+            open.extend(&own);
+            !own.is_empty()
+        });
+        open.sort_unstable();
+        open.dedup();
+        if people.is_empty() {
+            return Ok(());
+        }
+        let scored = scored(language, asked, groups.lock_step, &open, &people).map_err(failed)?;
+        for (candidate, of_chunks) in people.iter().zip(scored) {
+            for (at, kept) in open.iter().zip(of_chunks) {
+                let key = key(candidate, *at);
+                if let Some(cache) = cache {
+                    // What cannot be kept is asked again another time.
+                    let _ = cache.put(&key, &kept);
+                }
+                known.insert(key, kept);
             }
         }
-        let find = |candidate: &&Candidate| {
-            let key = key(candidate);
-            let kept = known.iter().find(|(other, _)| *other == key);
-            kept.map(|(_, kept)| kept.clone()).expect("everybody was asked or known")
-        };
-        Ok(candidates.iter().map(find).collect())
+        Ok(())
     };
-    let mut all: Vec<Kept> = Vec::new();
-    for row in &rows {
-        all.extend(ask(row)?);
+    for row in &groups.rows {
+        let people: Vec<&Candidate> = row.iter().map(|at| &asked.candidates[*at]).collect();
+        ask(&people, chunks.clone())?;
     }
-    let noise = match itself {
-        Some(reference) => ask(&[reference])?.pop(),
-        None => None,
-    };
-    let reference_nll = match all.first().or(noise.as_ref()) {
-        Some(kept) => kept.reference_nll.clone(),
-        None => alone(language, asked, at).map_err(failed)?,
-    };
-    let order: Vec<usize> = groups.rows.iter().flatten().copied().collect();
-    for (place, kept) in order.into_iter().zip(all) {
-        let model = || asked.candidates[place].model.clone();
-        found.candidates[place]
-            .add(&kept.reference_nll, &kept.score)
-            .map_err(|cause| AppraiseError::Scores { model: model(), cause })?;
+    // The reference against itself, on the first chunk: zero, or else the floor of everything.
+    if chunks.start == 0 {
+        ask(&[&asked.reference], 0..1)?;
     }
-    if let Some(kept) = noise {
-        let scores = found.noise.get_or_insert_default();
-        let model = || asked.reference.model.clone();
+    let add = |scores: &mut Accumulated, candidate: &Candidate, at: usize| {
+        let kept = &known[&key(candidate, at)];
         scores
             .add(&kept.reference_nll, &kept.score)
-            .map_err(|cause| AppraiseError::Scores { model: model(), cause })?;
+            .map_err(|cause| AppraiseError::Scores { model: candidate.model.clone(), cause })
+    };
+    for at in chunks.clone() {
+        for (candidate, scores) in asked.candidates.iter().zip(&mut found.candidates) {
+            add(scores, candidate, at)?;
+        }
+        found.reference_nll.push(known[&key(&asked.candidates[0], at)].reference_nll.clone());
     }
-    found.reference_nll.push(reference_nll);
+    if chunks.start == 0 {
+        add(found.noise.get_or_insert_default(), &asked.reference, 0)?;
+    }
     Ok(())
 }
 
-/// Asks about one chunk.
+/// Asks about chunks: what each candidate makes of each.
 fn scored(
     language: &mut dyn Language,
     asked: &Asked,
     lock_step: bool,
-    at: usize,
+    chunks: &[usize],
     candidates: &[&Candidate],
-) -> Result<Vec<Kept>, Failure> {
+) -> Result<Vec<Vec<Kept>>, Failure> {
     let speaker = |it: &Candidate| Speaker { model: it.model.clone(), setting: it.setting.clone() };
     let live = || Reference::Live(Box::new(speaker(&asked.reference)));
-    let file = asked.fit.folder.join(format!("autotune-base-{}-{at}.bin", std::process::id()));
-    let job = |reference, store, candidates| ScoreJob {
-        reference,
-        store,
-        candidates,
-        chunks: vec![asked.chunks[at].clone()],
-        from: asked.from,
+    let mut job = |reference, store, candidates| {
+        let chunks = chunks.iter().map(|at| asked.chunks[*at].clone()).collect();
+        let job = ScoreJob { reference, store, candidates, chunks, from: asked.from };
+        language.score(&job, DEADLINE)
     };
-    let mut kept = Vec::new();
-    let mut take = |scores: autotune_engine::api::Scores| {
-        let reference_nll = scores.reference_nll.into_iter().next().unwrap_or_default();
-        for chunk in scores.candidates.into_iter().filter_map(|it| it.into_iter().next()) {
-            kept.push(Kept { reference_nll: reference_nll.clone(), score: chunk });
+    let mut kept: Vec<Vec<Kept>> = Vec::new();
+    let mut take = |scores: Scores| {
+        for own in scores.candidates {
+            let both = scores.reference_nll.iter().cloned().zip(own);
+            kept.push(both.map(|(reference_nll, score)| Kept { reference_nll, score }).collect());
         }
     };
     if lock_step {
-        let speakers = candidates.iter().copied().map(speaker).collect();
-        take(language.score(&job(live(), None, speakers), DEADLINE)?);
+        take(job(live(), None, candidates.iter().copied().map(speaker).collect())?);
     } else {
         // Each alone: the reference is gone from memory before the first candidate comes.
-        let done = language.score(&job(live(), Some(file.clone()), Vec::new()), DEADLINE);
-        let done = done.and_then(|_| {
-            for candidate in candidates {
-                let stored = Reference::Stored(file.clone());
-                take(language.score(&job(stored, None, vec![speaker(candidate)]), DEADLINE)?);
-            }
-            Ok(())
-        });
-        let _ = std::fs::remove_file(&file);
-        done?;
+        let folder = workshop(&asked.fit.folder, "base")
+            .map_err(|error| Failure::refused(format!("no room for a file of answers: {error}")))?;
+        let base = folder.path().join("base.bin");
+        job(live(), Some(base.clone()), Vec::new())?;
+        for candidate in candidates {
+            take(job(Reference::Stored(base.clone()), None, vec![speaker(candidate)])?);
+        }
     }
-    if kept.len() == candidates.len() {
+    if kept.len() == candidates.len() && kept.iter().all(|own| own.len() == chunks.len()) {
         return Ok(kept);
     }
     Err(Failure::Invalid { reason: "not every candidate was scored".into() })
@@ -367,4 +378,11 @@ fn key(
         (&candidate.digest, &candidate.setting),
         (chunk, asked.from),
     ))
+}
+
+/// The same of a model alone.
+fn key_alone(identity: &Identity, asked: &Asked, chunk: &[Token]) -> CacheKey {
+    let reference = &asked.reference;
+    let who = (&reference.digest, &reference.setting);
+    CacheKey::of(&(Kept::SCHEMA, identity, who, "alone", (chunk, asked.from)))
 }

@@ -2,7 +2,7 @@
 
 use autotune_engine::api::{
     ContextSetting, FlashAttention, GpuLayers, KvType, LoadSetting, ProcessSetting, Setting,
-    ThreadSetting, Toggle,
+    ThreadSetting,
 };
 
 /// Tokens that a context is asked to compute at once at least.
@@ -33,6 +33,26 @@ impl Default for Speech {
     }
 }
 
+impl Speech {
+    /// What changes answers in a setting that was found for speed.
+    #[must_use]
+    pub fn of(setting: &Setting) -> Self {
+        let ContextSetting { type_k, type_v, flash_attention, .. } = setting.context;
+        let (isa_variant, gpu_layers) =
+            (setting.process.isa_variant.clone(), setting.load.gpu_layers);
+        Self { isa_variant, gpu_layers, type_k, type_v, flash_attention, sequences: 1 }
+    }
+
+    /// The flags of its KV cache where that is not the usual one; empty where it is.
+    #[must_use]
+    pub fn cache_flags(&self) -> String {
+        let usual = Self::default();
+        let flags = [("-ctk", self.type_k, usual.type_k), ("-ctv", self.type_v, usual.type_v)];
+        let unusual = flags.iter().filter(|(_, kind, usual)| kind != usual);
+        unusual.map(|(flag, kind, _)| format!("{flag} {kind}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A setting with room for chunks of so many tokens in each sequence.
 #[must_use]
 pub fn speaking(threads: u32, chunk_tokens: u32, speech: &Speech) -> Setting {
@@ -43,12 +63,7 @@ pub fn speaking(threads: u32, chunk_tokens: u32, speech: &Speech) -> Setting {
             isa_variant: speech.isa_variant.clone(),
             ..ProcessSetting::default()
         },
-        load: LoadSetting {
-            gpu_layers: speech.gpu_layers,
-            // As llama.cpp's programs have it: the kernels for rearranged weights round otherwise.
-            repack: Toggle::On,
-            ..LoadSetting::default()
-        },
+        load: LoadSetting { gpu_layers: speech.gpu_layers, ..LoadSetting::default() },
         context: ContextSetting {
             context,
             batch: BATCH.min(context),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use autotune_engine::api::{
     ChunkScore, Clock, Continuation, ContinueJob, Failure, Identity, ImportanceJob, ImportanceUse,
-    Language, QuantizeJob, Quantized, Reference, RoundingJob, ScoreJob, Scores, TensorRounding,
-    Threading, Token, Tokenized,
+    Language, QuantizeJob, Quantized, Reference, RoundingJob, ScoreJob, Scores, Speaker,
+    TensorRounding, Threading, Token, Tokenized,
 };
 
 use super::*;
@@ -47,17 +47,20 @@ impl Language for Formula {
         if let Reference::Stored(path) = &job.reference {
             assert!(path.exists() && job.candidates.len() == 1);
         }
-        let chunk = &job.chunks[0];
-        let scored = chunk.len() - 1 - job.from as usize;
-        let hard = f64::from(chunk[1] % 5) / 10.0;
-        let score = |distance: f64| ChunkScore {
-            nll: vec![2.0 + hard + distance; scored],
-            divergence: vec![distance * (1.0 + hard / 10.0); scored],
-            same_top: vec![distance < 0.1; scored],
+        let scored = |chunk: &[Token]| chunk.len() - 1 - job.from as usize;
+        let hard = |chunk: &[Token]| f64::from(chunk[1] % 5) / 10.0;
+        let score = |chunk: &[Token], distance: f64| ChunkScore {
+            nll: vec![2.0 + hard(chunk) + distance; scored(chunk)],
+            divergence: vec![distance * (1.0 + hard(chunk) / 10.0); scored(chunk)],
+            same_top: vec![distance < 0.1; scored(chunk)],
+        };
+        let reference = job.chunks.iter().map(|chunk| vec![2.0 + hard(chunk); scored(chunk)]);
+        let of_all = |it: &Speaker| {
+            job.chunks.iter().map(|chunk| score(chunk, distance(&it.model))).collect()
         };
         Ok(Scores {
-            reference_nll: vec![vec![2.0 + hard; scored]],
-            candidates: job.candidates.iter().map(|it| vec![score(distance(&it.model))]).collect(),
+            reference_nll: reference.collect(),
+            candidates: job.candidates.iter().map(of_all).collect(),
         })
     }
 
@@ -178,6 +181,22 @@ fn without_memory_for_both_the_reference_goes_through_a_file_that_goes_away() {
     assert!(found.through_a_file && !engine.stored.is_empty());
     assert!(engine.stored.iter().all(|path| !path.exists()));
     assert_eq!(found.candidates[1].mean_divergence().unwrap().clusters, 16);
+    // The chunks of the first look of the reference and of both, and the reference itself.
+    assert_eq!(engine.jobs, 5);
+    let side_by_side = run(&mut Formula::default(), &asked(&["0.005", "0.03"], 20)).unwrap();
+    assert_eq!(found.candidates, side_by_side.candidates);
+}
+
+#[test]
+fn candidates_that_take_turns_read_several_chunks_each_time() {
+    let mut wish = asked(&["0.005", "0.03"], 20);
+    // Eight tenths of it hold the reference and one of them.
+    wish.fit.free_bytes = Some(300);
+    let mut engine = Formula::default();
+    let found = run(&mut engine, &wish).unwrap();
+    assert_eq!((found.through_a_file, engine.jobs), (false, 3));
+    let together = run(&mut Formula::default(), &asked(&["0.005", "0.03"], 20)).unwrap();
+    assert_eq!(found.candidates, together.candidates);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use clap::{ArgAction, Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Exit, Stop};
+use crate::export::quoted;
 
 /// Flags that every verb has.
 #[derive(Debug, Clone, Args)]
@@ -114,6 +116,24 @@ impl Printer {
         self.verbosity > Verbosity::Quiet && io::stderr().is_terminal()
     }
 
+    /// A bar on stderr of so many steps, hidden where nobody would see it move.
+    pub(super) fn bar(self, template: &str, steps: Option<u64>) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(steps, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(template);
+        bar.set_style(style.expect("a template that indicatif knows"));
+        if self.live() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar
+    }
+
+    /// The same for bytes that are written.
+    pub(super) fn bar_of_bytes(self, what: &str, bytes: Option<u64>) -> ProgressBar {
+        let template =
+            "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
+        self.bar(template, bytes).with_message(one_line(what))
+    }
+
     /// Prints what stopped a verb and gives its exit code.
     #[must_use]
     pub fn stop(self, stop: &Stop) -> Exit {
@@ -135,20 +155,8 @@ pub(super) fn json(document: &impl serde::Serialize) -> String {
 
 /// The command as it could be typed again.
 pub(super) fn command() -> String {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    words
-        .enumerate()
-        .map(|(at, word)| {
-            let word = if at == 0 { "autotune".to_owned() } else { word };
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%,@+".contains(c);
-            if !word.is_empty() && word.chars().all(plain) {
-                word
-            } else {
-                format!("'{}'", word.replace('\'', "'\\''"))
-            }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
+    std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// The date as every document writes it: RFC 3339 in UTC, whole seconds.

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use autotune_engine::api::{ImportanceUse, Speaker};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::speech::{self, Purpose, Speaking, quantize_stop};
-use super::{Exit, Printer, Stop, global};
+use super::{Exit, Printer, Stop, global, synth};
 use crate::appraise::{Speech, chunks, speaking, tokenize_alike};
 use crate::quantize::{self, Calibration};
 
@@ -68,7 +67,7 @@ pub(super) struct Wish<'a> {
 
 /// Makes the matrix.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let model = speech::model(&arguments.model, printer)?;
+    let model = synth::model_file(&arguments.model, printer)?;
     let mut speaking = speech::open()?;
     let wish = Wish {
         model: &model,
@@ -80,7 +79,8 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
         output_tensor: arguments.output_tensor,
         threads: speaking.threads(arguments.threads),
     };
-    make(&wish, &mut speaking, printer)?;
+    let made = make(&wish, &mut speaking, printer);
+    made.map_err(|stop| speaking.interrupted_or(stop))?;
     Ok(Exit::Done)
 }
 
@@ -111,12 +111,7 @@ pub(super) fn make(
         chunks: all,
     };
     let count = calibration.chunks.len() as u64;
-    let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::hidden());
-    let template = "importance matrix {wide_bar} chunk {pos}/{len} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("a template that indicatif knows"));
-    if printer.live() {
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-    }
+    let bar = printer.bar("importance matrix {wide_bar} chunk {pos}/{len} {eta}", Some(count));
     let done =
         quantize::calibrate(&mut speaking.engine, &calibration, &speaking.interrupted, &mut |_| {
             bar.inc(1);

@@ -1,6 +1,7 @@
 //! The command line: the only module that prints, reads arguments or the environment, and decides
 //! the exit code. One file per verb; what a verb does is left to the modules below.
 
+mod activity;
 mod bench;
 mod completions;
 mod config;

@@ -9,8 +9,8 @@ use autotune_engine::api::{Bytes, Engine, Failure, KvType, Setting, VariantRepor
 use clap::{Args, ValueEnum};
 
 use super::engine::{self, Devices, EngineChoice};
-use super::global::now;
-use super::sweep::{place, typed_command, workload};
+use super::global::{self, now};
+use super::sweep::{place, workload};
 use super::variants::variants;
 use super::{Exit, Printer, Stop};
 use crate::detect;
@@ -160,7 +160,7 @@ impl Ground<'_> {
             schema: PlanMap::SCHEMA.to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             created_at: now(),
-            command: typed_command(),
+            command: global::command(),
             model: card.clone(),
             layers: layers.clone(),
             advice: plan::advice(card, layers, &room, &plan.baseline, &own_cells),
@@ -229,7 +229,7 @@ impl Ground<'_> {
             prior: plan::prior(&subject.card, machine),
             seed: 1,
             created_at: now(),
-            command: typed_command(),
+            command: global::command(),
         });
         let available = machine.available_memory();
         let servers = &arguments.devices.rpc;

@@ -5,22 +5,28 @@ use std::path::{Path, PathBuf};
 
 use autotune_engine::api::Bytes;
 use clap::{ArgGroup, Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::activity::Activity;
 use super::imatrix::{self, Wish};
 use super::speech::{self, Purpose, Speaking, quantize_stop};
-use super::{Exit, Printer, Stop, global};
-use crate::appraise::{Basis, Fit, ScoredFrom, Speech, chunks, speaking, tokenize_alike};
+use super::{Exit, Printer, Stop, global, synth};
+use crate::appraise::{self, Basis, ScoredFrom, Speech, chunks, tokenize_alike};
+use crate::gguf::ModelFile;
 use crate::mix::parse_target;
+use crate::quality::nats;
 use crate::quantize::{
-    self, Existing, MixWish, Mixed, Placed, Planned, Recipe, Source, Step, Written, plan, recipe,
+    self, Contents, Existing, MixTarget, MixWish, Mixed, Placed, Planned, Recipe, Source, Step,
+    Written, contents, plan, recipe,
 };
 
 /// Chunks for the groups of a mix, and for its proof.
 const MIX_CHUNKS: (usize, usize) = (4, 16);
 /// Tokens of a chunk.
 const CHUNK: u32 = 512;
+
+/// Two speeds that are this much of each other are taken for the same.
+const TIMED_ALIKE: f64 = 0.97;
 
 /// Write quantized variants of an F16, BF16 or F32 model
 #[derive(Debug, Args)]
@@ -36,6 +42,7 @@ Examples:
   autotune quantize m-f16.gguf --to q2_k,iq3_xxs --imatrix make --text mine.txt
   autotune quantize m-f16.gguf --to q4_k_m --dry-run     sizes, no files
   autotune quantize m-f16.gguf --mix 4.5bpw              a type per tensor
+  autotune quantize m-f16.gguf --mix 5GB --no-slower-than q4_k_m
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 4 the quantizer crashed,
 5 other failure such as a full disk, 130 interrupted.")]
@@ -49,6 +56,9 @@ pub struct Arguments {
     /// Make a file of this size, 4.5bpw or 900MB, with types chosen tensor by tensor
     #[arg(long, value_name = "SIZE")]
     mix: Vec<String>,
+    /// Make mixes that decode as fast as this type: types are timed first
+    #[arg(long, value_name = "TYPE", requires = "mix")]
+    no_slower_than: Option<String>,
     /// An importance matrix, or `make` to make one first
     #[arg(long, value_name = "FILE")]
     imatrix: Option<String>,
@@ -125,6 +135,8 @@ struct MixNotes {
     uniform_instead: Option<String>,
     /// The best uniform type that is no larger.
     beside: Option<Beside>,
+    /// Decoding, where a speed was asked for.
+    speed: Option<Speed>,
     groups: Vec<Group>,
 }
 
@@ -138,74 +150,112 @@ struct Beside {
 }
 
 #[derive(Debug, Serialize)]
+struct Speed {
+    decode_tok_per_s: f64,
+    no_slower_than: String,
+    its_decode_tok_per_s: f64,
+}
+
+#[derive(Debug, Serialize)]
 struct Group {
     name: String,
-    probe_kl_divergence: f64,
+    probe_kl_divergence: Option<f64>,
     types: BTreeMap<String, usize>,
 }
 
 /// Makes what was asked for.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let path = speech::model(&arguments.source, printer)?;
+    let path = synth::model_file(&arguments.source, printer)?;
     let source = Source::open(&path, arguments.requantize).map_err(|it| quantize_stop(&it))?;
+    // Slips first: nothing is read or written for what cannot be made.
+    let recipes = recipes(arguments)?;
+    let targets = targets(arguments, &source)?;
     let mut speaking = speech::open()?;
+    let made = make(arguments, &source, recipes, targets, &mut speaking, printer);
+    let text = made.map_err(|stop| speaking.interrupted_or(stop))?;
+    printer.data(&text)?;
+    Ok(Exit::Done)
+}
+
+/// Makes the files and tells of them.
+fn make(
+    arguments: &Arguments,
+    source: &Source,
+    recipes: Vec<Recipe>,
+    targets: Vec<MixTarget>,
+    speaking: &mut Speaking,
+    printer: Printer,
+) -> Result<String, Stop> {
     let threads = speaking.threads(arguments.threads);
-    let importance = importance(arguments, &source, &mut speaking, threads, printer)?;
-    let mut files: Vec<(Made, Option<Written>)> = Vec::new();
-    let recipes = recipes(arguments, importance.as_deref(), threads)?;
+    let importance = importance(arguments, source, speaking, threads, printer)?;
     let mut planned = Vec::new();
     for recipe in recipes {
-        let plan = plan(&mut speaking.engine, &source, &recipe);
-        let plan = plan.map_err(|error| speaking.ended(&error))?;
-        planned.push((recipe, plan));
+        let recipe = Recipe { threads, importance: importance.clone(), ..recipe };
+        let plan = plan(&mut speaking.engine, source, &recipe);
+        planned.push((plan.map_err(|error| quantize_stop(&error))?, recipe));
     }
-    for (recipe, plan) in &planned {
-        if arguments.dry_run {
-            files.push((made(plan, None), None));
-            continue;
-        }
-        let written = one(arguments, &source, &mut speaking, recipe, plan, printer)?;
-        files.push((made(plan, Some(&written)), Some(written)));
+    let mut files: Vec<Made> = Vec::new();
+    for (plan, recipe) in &planned {
+        let written = if arguments.dry_run {
+            None
+        } else {
+            Some(one(arguments, source, speaking, recipe, plan, printer)?)
+        };
+        files.push(made(plan, written.as_ref()));
     }
-    for target in &arguments.mix {
-        let mixed =
-            mixed(arguments, &source, &mut speaking, importance.as_deref(), target, printer)?;
-        files.push((made_of_mix(target, &mixed), Some(mixed.written)));
+    if !targets.is_empty() {
+        let mixed = mixed(arguments, source, speaking, importance.as_deref(), targets, printer)?;
+        let named = arguments.mix.iter().zip(&mixed);
+        files.extend(named.map(|(target, mixed)| made_of_mix(arguments, target, mixed)));
     }
-    name_twins(&mut files);
-    let files: Vec<Made> = files.into_iter().map(|(made, _)| made).collect();
-    let text = match arguments.format {
+    name_twins(&mut files)?;
+    Ok(match arguments.format {
         Format::Json => global::json(&Document {
             schema: "autotune.quantize/1",
             source: arguments.source.clone(),
             importance,
             files,
         }),
-        Format::Text => table(&source, &files),
-    };
-    printer.data(&text)?;
-    Ok(Exit::Done)
+        Format::Text => table(source, &files),
+    })
 }
 
 /// The recipes of the types that were named, each once.
-fn recipes(
-    arguments: &Arguments,
-    importance: Option<&Path>,
-    threads: u32,
-) -> Result<Vec<Recipe>, Stop> {
+fn recipes(arguments: &Arguments) -> Result<Vec<Recipe>, Stop> {
     let mut recipes: Vec<Recipe> = Vec::new();
     for name in arguments.to.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let recipe = Recipe {
             requantize: arguments.requantize,
             keep_split: arguments.keep_split,
-            threads,
-            ..recipe(name, importance).map_err(|it| quantize_stop(&it))?
+            ..recipe(name, None).map_err(|it| quantize_stop(&it))?
         };
         if recipes.iter().all(|known| known.name != recipe.name) {
             recipes.push(recipe);
         }
     }
     Ok(recipes)
+}
+
+/// The sizes of the mixes that were named, and where they go.
+fn targets(arguments: &Arguments, source: &Source) -> Result<Vec<MixTarget>, Stop> {
+    if arguments.mix.is_empty() {
+        return Ok(Vec::new());
+    }
+    if arguments.requantize || source.file.headers.len() > 1 {
+        return Err(Stop::usage("a mix starts from one F16, BF16 or F32 file in one part")
+            .hint("join the parts with llama-gguf-split --merge first"));
+    }
+    let known = quantize::UNIFORM;
+    if let Some(name) = arguments.no_slower_than.as_deref().filter(|name| !known.contains(name)) {
+        return Err(Stop::usage(format!("no mix is held against the speed of `{name}`"))
+            .hint(format!("types that are: {}", known.join(", "))));
+    }
+    let target = |typed: &String| {
+        let target = parse_target(typed).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
+        let placed = placed(arguments, source, &format!("mix-{}", name_of(typed)));
+        Ok(MixTarget { target, placed })
+    };
+    arguments.mix.iter().map(target).collect()
 }
 
 /// The importance matrix that was named, or one that is made now beside the files.
@@ -219,10 +269,13 @@ fn importance(
     let path = match arguments.imatrix.as_deref() {
         None => return Ok(None),
         Some("make") => {
-            let path = arguments.output.join(format!("{}-imatrix.gguf", stem(&source.path)));
+            let path = arguments.output.join(format!("{}-imatrix.gguf", source.stem()));
             if path.exists() && !arguments.force {
                 let name = global::one_line(&path.to_string_lossy());
                 printer.say(format!("taking {name}, which is there"));
+            } else if arguments.dry_run {
+                return Err(Stop::usage("a dry run makes no importance matrix")
+                    .hint("leave --imatrix out, or name a file that is there"));
             } else {
                 std::fs::create_dir_all(&arguments.output)
                     .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
@@ -249,19 +302,10 @@ fn importance(
     Ok(Some(path))
 }
 
-fn stem(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    // The first part of a split model stands for all.
-    match stem.rfind("-00001-of-") {
-        Some(at) => stem[..at].to_owned(),
-        None => stem,
-    }
-}
-
 fn placed(arguments: &Arguments, source: &Source, name: &str) -> Placed {
     Placed {
         folder: arguments.output.clone(),
-        stem: format!("{}-{name}", stem(&source.path)),
+        stem: format!("{}-{name}", source.stem()),
         existing: if arguments.force { Existing::Replace } else { Existing::Keep },
     }
 }
@@ -275,88 +319,71 @@ fn one(
     plan: &Planned,
     printer: Printer,
 ) -> Result<Written, Stop> {
-    let bar = ProgressBar::with_draw_target(Some(plan.file_bytes.0), ProgressDrawTarget::hidden());
-    let template =
-        "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("a template that indicatif knows"));
-    bar.set_message(recipe.name.clone());
-    if printer.live() {
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-    }
+    let bar = printer.bar_of_bytes(&recipe.name, Some(plan.file_bytes.0));
     let placed = placed(arguments, source, &recipe.name);
     let grow = |bytes: Bytes| bar.set_position(bytes.0);
     let done = quantize::write(&mut speaking.engine, source, recipe, plan, &placed, &grow);
     bar.finish_and_clear();
-    let written = done.map_err(|error| speaking.ended(&error))?;
+    let written = done.map_err(|error| quantize_stop(&error))?;
     let word = if written.kept { "there already:" } else { "wrote" };
     let name = global::one_line(&written.path.to_string_lossy());
     printer.say(format!("{word} {name} ({})", written.file_bytes));
     Ok(written)
 }
 
-/// Chooses types for a size and writes the file.
+/// Chooses types for the sizes and writes the files.
 fn mixed(
     arguments: &Arguments,
     source: &Source,
     speaking: &mut Speaking,
     importance: Option<&Path>,
-    target: &str,
+    targets: Vec<MixTarget>,
     printer: Printer,
-) -> Result<Mixed, Stop> {
-    let wanted = parse_target(target).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
-    if arguments.requantize || source.file.headers.len() > 1 {
-        return Err(Stop::usage("a mix starts from one F16, BF16 or F32 file in one part")
-            .hint("join the parts with llama-gguf-split --merge first"));
-    }
+) -> Result<Vec<Mixed>, Stop> {
     let threads = speaking.threads(arguments.threads);
-    let mut cut = |purpose, count: usize| -> Result<Vec<_>, Stop> {
+    let mut cut = |purpose| -> Result<Vec<_>, Stop> {
         let text = speech::text(&arguments.text, purpose)?;
         let models = std::slice::from_ref(&source.path);
         let tokens = tokenize_alike(&mut speaking.engine, models, &text)
             .map_err(|it| speech::text_stop(&it))?;
-        let mut all = chunks(&tokens, CHUNK).map_err(|it| speech::text_stop(&it))?.chunks;
-        // One text serves both: its end for the groups, its beginning for the proof.
-        if arguments.text != speech::BUILTIN && purpose == Purpose::Calibration {
-            all.reverse();
-        }
-        all.truncate(count);
-        Ok(all)
+        Ok(chunks(&tokens, CHUNK).map_err(|it| speech::text_stop(&it))?.chunks)
     };
-    let probe_chunks = cut(Purpose::Calibration, MIX_CHUNKS.0)?;
-    let proof_chunks = cut(Purpose::Evaluation, MIX_CHUNKS.1)?;
+    let mut proof_chunks = cut(Purpose::Evaluation)?;
+    let mut probe_chunks = if arguments.text == speech::BUILTIN {
+        cut(Purpose::Calibration)?
+    } else {
+        // One text serves both, its end for the groups: nothing is proved on what was learnt from.
+        let probes = MIX_CHUNKS.0.min(proof_chunks.len() / 2);
+        proof_chunks.split_off(proof_chunks.len() - probes)
+    };
+    probe_chunks.truncate(MIX_CHUNKS.0);
+    proof_chunks.truncate(MIX_CHUNKS.1);
+    let isa_variant = Some(speaking.variant(None, [source.path.as_path()])?);
     let wish = MixWish {
-        target: wanted,
+        targets,
+        no_slower_than: arguments.no_slower_than.clone(),
         importance: importance.map(Path::to_owned),
-        setting: speaking_setting(threads),
+        setting: appraise::speaking(threads, CHUNK, &Speech { isa_variant, ..Speech::default() }),
         probe_chunks,
         proof_chunks,
         from: ScoredFrom::Half.tokens(CHUNK),
-        fit: Fit {
-            basis: Basis::Auto,
-            free_bytes: speaking.machine.available_memory().map(|bytes| bytes.0),
-            folder: std::env::temp_dir(),
-        },
-        placed: placed(arguments, source, &format!("mix-{}", name_of(target))),
+        fit: speaking.fit(Basis::Auto)?,
         threads,
     };
-    let display = super::quality::Display::new(printer);
+    let activity = Activity::new(printer);
     let around = (&speaking.identity, &speaking.clock as &dyn autotune_engine::api::Clock);
     let interrupted = &speaking.interrupted;
     let result =
         quantize::mix(&mut speaking.engine, around, source, &wish, interrupted, &mut |step| {
-            display.say(&match step {
+            activity.say(&match step {
                 Step::Rounding => "rounding every tensor into every type".to_owned(),
                 Step::Probing { group, number, of } => format!("group {number} of {of}: {group}"),
+                Step::Pacing(name) => format!("timing {name}"),
                 Step::Writing(name) => format!("writing {name}"),
                 Step::Proving(name) => format!("measuring {name}"),
             });
         });
-    display.end();
-    result.map_err(|error| speaking.ended(&error))
-}
-
-fn speaking_setting(threads: u32) -> autotune_engine::api::Setting {
-    speaking(threads, CHUNK, &Speech::default())
+    result.map_err(|error| quantize_stop(&error))
 }
 
 /// A target as part of a file's name.
@@ -384,17 +411,23 @@ fn made(plan: &Planned, written: Option<&Written>) -> Made {
     }
 }
 
-fn made_of_mix(target: &str, mixed: &Mixed) -> Made {
+fn made_of_mix(arguments: &Arguments, target: &str, mixed: &Mixed) -> Made {
     let mean = mixed.measured.mean_divergence();
-    let beside = mixed.uniform.as_ref().map(|(name, file_bytes, bits_per_weight, scores)| {
-        let mean = scores.mean_divergence();
+    let beside = mixed.rival.as_ref().map(|rival| {
+        let mean = rival.measured.mean_divergence();
         Beside {
-            name: name.clone(),
-            file_bytes: *file_bytes,
-            bits_per_weight: *bits_per_weight,
+            name: rival.name.clone(),
+            file_bytes: rival.file_bytes,
+            bits_per_weight: rival.bits_per_weight,
             kl_divergence: mean.map(|it| it.mean),
             kl_divergence_se: mean.and_then(|it| it.se),
         }
+    });
+    let speed = mixed.paced.zip(arguments.no_slower_than.clone());
+    let speed = speed.map(|(paced, no_slower_than)| Speed {
+        decode_tok_per_s: 1.0 / paced.seconds,
+        no_slower_than,
+        its_decode_tok_per_s: 1.0 / paced.limit_seconds,
     });
     let groups = mixed.groups.iter().map(|it| Group {
         name: it.group.clone(),
@@ -407,22 +440,30 @@ fn made_of_mix(target: &str, mixed: &Mixed) -> Made {
         kl_divergence_se: mean.and_then(|it| it.se),
         uniform_instead: mixed.instead.clone(),
         beside,
+        speed,
         groups: groups.collect(),
     };
     let name = format!("mix {}", target.trim());
     Made { name, mix: Some(notes), ..made(&mixed.planned, Some(&mixed.written)) }
 }
 
-/// Files with the same weights name the first of them.
-fn name_twins(files: &mut [(Made, Option<Written>)]) {
-    for at in 1..files.len() {
-        let (before, rest) = files.split_at_mut(at);
-        let Some(own) = &rest[0].1 else { continue };
-        let twin = before
-            .iter()
-            .find(|(_, other)| other.as_ref().is_some_and(|other| other.contents == own.contents));
-        rest[0].0.same_as = twin.map(|(made, _)| made.name.clone());
+/// Files with the same weights name the first of them. Those of one size only are read for it.
+fn name_twins(files: &mut [Made]) -> Result<(), Stop> {
+    let mut known: Vec<(usize, Contents)> = Vec::new();
+    for at in 0..files.len() {
+        let like = |other: &Made| other.types == files[at].types;
+        let Some(path) = files[at].file.clone() else { continue };
+        if files.iter().filter(|other| like(other)).count() < 2 {
+            continue;
+        }
+        let file = ModelFile::open(&path).map_err(|it| Stop::from_error(Exit::Failure, &it))?;
+        let own = contents(&file).map_err(|it| quantize_stop(&it))?;
+        match known.iter().find(|(_, other)| *other == own) {
+            Some((first, _)) => files[at].same_as = Some(files[*first].name.clone()),
+            None => known.push((at, own)),
+        }
     }
+    Ok(())
 }
 
 /// The files in a table for a terminal.
@@ -451,17 +492,19 @@ fn table(source: &Source, files: &[Made]) -> String {
 }
 
 fn mix_notes(mix: &MixNotes) -> Vec<String> {
-    let nats = |mean: Option<f64>, se: Option<f64>| match (mean, se) {
-        (Some(mean), Some(se)) => format!("{mean:.5} ± {se:.5}"),
-        (Some(mean), None) => format!("{mean:.5}"),
-        _ => "not measured".to_owned(),
-    };
-    let own = nats(mix.kl_divergence, mix.kl_divergence_se);
-    let mut notes =
-        vec![format!("KL divergence {own}, predicted {:.5}", mix.predicted_kl_divergence)];
+    let told = |mean: Option<f64>, se| mean.map_or("not measured".to_owned(), |it| nats(it, se));
+    let own = told(mix.kl_divergence, mix.kl_divergence_se);
+    let predicted = nats(mix.predicted_kl_divergence, None);
+    let mut notes = vec![format!("KL divergence {own}, predicted {predicted}")];
     notes.extend(mix.beside.iter().map(|beside| {
-        let its = nats(beside.kl_divergence, beside.kl_divergence_se);
+        let its = told(beside.kl_divergence, beside.kl_divergence_se);
         format!("{}, {:.2} bits, has {its}", beside.name, beside.bits_per_weight)
+    }));
+    notes.extend(mix.speed.iter().map(|it| {
+        let (own, other) = (it.decode_tok_per_s, &it.no_slower_than);
+        let times = own / it.its_decode_tok_per_s;
+        let missed = if times < TIMED_ALIKE { ": slower than its types are alone" } else { "" };
+        format!("{own:.1} tokens per second, {times:.2} times {other}{missed}")
     }));
     let instead = mix.uniform_instead.iter();
     notes.extend(instead.map(|name| format!("no mix did better than {name}, which this is")));
@@ -504,8 +547,6 @@ mod tests {
 
     #[test]
     fn a_name_leads_to_its_file() {
-        assert_eq!(stem(Path::new("/m/a-f16.gguf")), "a-f16");
-        assert_eq!(stem(Path::new("/m/a-f16-00001-of-00007.gguf")), "a-f16");
         assert_eq!(name_of(" 4.5 BPW/x"), "4.5_bpw_x");
     }
 }

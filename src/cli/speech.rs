@@ -1,18 +1,18 @@
 //! What the verbs about quality and quantization share: the worker, the machine's defaults, texts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use autotune_engine::api::{Engine, Failure, Identity, SystemClock, Tokenized};
+use autotune_engine::api::{Bytes, Engine, Failure, Identity, SystemClock, Tokenized};
 use autotune_engine::worker::{WorkerEngine, WorkerOptions};
 
-use super::{Exit, Printer, Stop, interrupt, synth};
+use super::{Exit, Stop, interrupt, model};
 use crate::appraise::{
-    AppraiseError, BUILTIN_CALIBRATION, BUILTIN_EVALUATION, TextError, read_text,
+    AppraiseError, BUILTIN_CALIBRATION, BUILTIN_EVALUATION, Basis, Fit, TextError, read_text,
 };
 use crate::quantize::QuantizeError;
-use crate::{detect, model::Machine};
+use crate::{detect, model::Machine, plan};
 
 /// The word for the text within.
 pub(super) const BUILTIN: &str = "builtin";
@@ -48,14 +48,6 @@ impl Speaking {
         stop
     }
 
-    /// What ended a quantization: the user, where a job failed because it was cancelled.
-    pub(super) fn ended(&self, error: &QuantizeError) -> Stop {
-        if self.interrupted.load(std::sync::atomic::Ordering::Relaxed) {
-            return quantize_stop(&QuantizeError::Interrupted);
-        }
-        quantize_stop(error)
-    }
-
     /// The CPU variant that computes for all of these, unless another was asked for.
     pub(super) fn variant<'a>(
         &mut self,
@@ -70,16 +62,31 @@ impl Speaking {
         found.map_err(|failure| Stop::from_error(Exit::NothingMeasured, &failure))
     }
 
+    /// Free memory of the machine and of its cards together; `None` where nobody knows.
+    pub(super) fn all_memory(&self) -> Option<Bytes> {
+        let room = plan::room(&self.machine);
+        let cards: u64 = room.devices.iter().map(|device| device.free_bytes.0).sum();
+        room.memory_bytes.map(|memory| Bytes(memory.0.saturating_add(cards)))
+    }
+
+    /// The memory there is for models, and a folder on a disk for what it does not hold. Where there
+    /// are cards, models are taken to lie on them.
+    pub(super) fn fit(&self, basis: Basis) -> Result<Fit, Stop> {
+        let folder = model::cache_folder()?.join("scores");
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+        let room = plan::room(&self.machine);
+        let cards: u64 = room.devices.iter().map(|device| device.free_bytes.0).sum();
+        let memory = room.memory_bytes.map(|bytes| bytes.0);
+        let free_bytes = if cards > 0 { memory.map(|free| free.min(cards)) } else { memory };
+        Ok(Fit { basis, free_bytes, folder })
+    }
+
     /// As many threads as there are physical cores, unless others were asked for.
     pub(super) fn threads(&self, asked: Option<u32>) -> u32 {
         let usable = self.machine.limits.usable_threads.unwrap_or(u32::MAX);
         asked.unwrap_or_else(|| self.machine.fast_cores().unwrap_or(1).min(usable)).max(1)
     }
-}
-
-/// The file that a name leads to.
-pub(super) fn model(typed: &str, printer: Printer) -> Result<PathBuf, Stop> {
-    synth::model_file(typed, printer)
 }
 
 /// Which of the two texts within is meant.
@@ -163,7 +170,9 @@ pub(super) fn quantize_stop(error: &QuantizeError) -> Stop {
             .hint("--imatrix FILE, or --imatrix make --text FILE to make one first"),
         QuantizeError::Exists(_) => stop(Exit::Usage).hint("--force replaces it"),
         QuantizeError::NoSpace { .. } => stop(Exit::Failure).hint("free some, or take another -o"),
-        QuantizeError::Write { .. } | QuantizeError::Unplanned { .. } => stop(Exit::Failure),
+        QuantizeError::Write { .. }
+        | QuantizeError::Unreadable { .. }
+        | QuantizeError::Unplanned { .. } => stop(Exit::Failure),
         QuantizeError::OtherImportance { .. }
         | QuantizeError::Read(_)
         | QuantizeError::Target(_)

@@ -22,12 +22,11 @@ use autotune_engine::worker::{PASSED, STRIPPED};
 use clap::{Args, ValueEnum};
 
 use super::engine::{self, Devices, EngineChoice};
-use super::global::{json, now};
+use super::global::{self, json, now};
 use super::progress::{Display, Events};
 use super::variants::variants;
 use super::{Exit, Printer, Stop, model, report};
 use crate::analysis::findings;
-use crate::export;
 use crate::measure::{calibrate, first_deadline};
 use crate::model::{Findings, Goal, Machine, Plan, Strategy, Trial, Workload};
 use crate::plan::{self, Here, Limits, Wish};
@@ -482,7 +481,7 @@ fn planned(
         prior: plan::prior(&card, &place.machine),
         seed: arguments.seed,
         created_at: now(),
-        command: typed_command(),
+        command: global::command(),
     });
     plan.goals.clone_from(&arguments.goal);
     plan.baseline_notes.extend(place.device_notes.iter().cloned());
@@ -501,12 +500,6 @@ fn planned(
         })
         .collect();
     Ok(plan)
-}
-
-/// The command as somebody else would type it.
-pub(super) fn typed_command() -> String {
-    let words = std::env::args().skip(1).map(|word| export::quoted(&word));
-    std::iter::once("autotune".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// What of the environment was kept from the engine, and what of it was in force: either changes

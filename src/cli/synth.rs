@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use autotune_engine::api::Bytes;
 use clap::{ArgGroup, Args};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Exit, Printer, Stop};
 use crate::synth::{
@@ -140,7 +139,7 @@ fn cache_folder() -> Result<PathBuf, Stop> {
 }
 
 /// Runs the work with a bar on terminals, and stops it when the user interrupts.
-fn with_progress<T>(
+pub(super) fn with_progress<T>(
     printer: Printer,
     name: &Path,
     work: impl FnOnce(synth::Progress<'_>) -> Result<T, SynthError>,
@@ -148,14 +147,7 @@ fn with_progress<T>(
     let interrupted = Arc::new(AtomicBool::new(false));
     let handlers = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM]
         .map(|signal| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    let template =
-        "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("a template that indicatif knows"));
-    bar.set_message(super::global::one_line(&name.to_string_lossy()));
-    if printer.live() {
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-    }
+    let bar = printer.bar_of_bytes(&name.to_string_lossy(), None);
     let result = work(&mut |done, total| {
         bar.set_length(total.0);
         bar.set_position(done.0);

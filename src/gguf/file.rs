@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::{GgufError, Header, HeaderError};
+use super::{GgufError, Header, HeaderError, Tensor};
 
 /// Places in the data that the digest looks at.
 const SAMPLES: u64 = 64;
@@ -18,6 +18,8 @@ const PARTS_LIMIT: u64 = 1000;
 pub struct ModelFile {
     /// The first part.
     pub path: PathBuf,
+    /// All parts, the first one first.
+    pub parts: Vec<PathBuf>,
     /// The headers, the first part's first.
     pub headers: Vec<Header>,
     /// Bytes of all parts.
@@ -44,7 +46,22 @@ impl ModelFile {
             })?;
         }
         let digest = hasher.finalize().to_hex()[..32].to_owned();
-        Ok(Self { path: path.to_owned(), headers, bytes, digest })
+        Ok(Self { path: path.to_owned(), parts, headers, bytes, digest })
+    }
+}
+
+impl ModelFile {
+    /// The tensors of all parts.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.headers.iter().flat_map(|header| &header.tensors)
+    }
+
+    /// Bits of all tensors over their weights.
+    #[must_use]
+    pub fn bits_per_weight(&self) -> f64 {
+        let weights: u64 = self.tensors().map(Tensor::weights).sum();
+        let bytes: u64 = self.tensors().map(|tensor| tensor.bytes).sum();
+        8.0 * bytes as f64 / weights.max(1) as f64
     }
 }
 

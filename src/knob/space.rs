@@ -3,7 +3,6 @@
 
 use autotune_engine::api::{
     ContextSetting, FlashAttention, KvType, LoadSetting, ProcessSetting, Setting, ThreadSetting,
-    Toggle,
 };
 
 use super::{ALL, Ground, Knob, WrongLevel, named};
@@ -58,11 +57,7 @@ pub fn plain(setting: &Setting) -> Setting {
             isa_variant: setting.process.isa_variant.clone(),
             ..ProcessSetting::default()
         },
-        load: LoadSetting {
-            gpu_layers: load.gpu_layers,
-            repack: Toggle::On,
-            ..LoadSetting::default()
-        },
+        load: LoadSetting { gpu_layers: load.gpu_layers, ..LoadSetting::default() },
         context: ContextSetting { context: setting.context.context, ..ContextSetting::default() },
         threads: ThreadSetting::of(setting.threads.threads),
     }

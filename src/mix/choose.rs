@@ -1,7 +1,5 @@
 //! The best mix under a budget, held against files of one type.
 
-use std::collections::BTreeMap;
-
 use super::ladder::ladder;
 use super::search::{Limits, Search};
 use super::{MixError, Problem, Total};
@@ -21,19 +19,6 @@ pub struct Budget {
     pub bytes: u64,
     /// Time to decode one token, in the unit of [`Total::seconds`]; `None` for no limit.
     pub seconds: Option<f64>,
-    /// What becomes of room that is too small for the next step.
-    pub remainder: Remainder,
-}
-
-/// What becomes of the room between two mixes of the Lagrangian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remainder {
-    /// Upgrading or exchanging a tensor (in small models two) uses it. A larger budget never predicts a
-    /// larger divergence, but a single tensor may have fewer bits under it.
-    Spent,
-    /// It stays free. A larger budget then never gives any optimised tensor a type with more error
-    /// or fewer bytes, so that files of several sizes are made of nested choices.
-    Left,
 }
 
 /// A file type that llama.cpp knows, as the type that it gives each tensor.
@@ -54,20 +39,11 @@ pub enum MixSource {
     Uniform(String),
 }
 
-/// The types that the tensors of a group have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupTypes {
-    /// The group.
-    pub group: String,
-    /// Types and how many tensors have each, in the order of types.
-    pub types: Vec<(usize, usize)>,
-}
-
 /// A type for each tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mix {
-    /// Tensor and type by their places, in the order of tensors.
-    pub types: Vec<(usize, usize)>,
+    /// A type by its place for each tensor, in the order of tensors.
+    pub types: Vec<usize>,
     /// Bytes of the tensors.
     pub bytes: u64,
     /// Predicted Kullback-Leibler divergence from the original, in nats per token.
@@ -76,8 +52,6 @@ pub struct Mix {
     pub seconds: f64,
     /// Where it comes from.
     pub from: MixSource,
-    /// What each group has, by name.
-    pub groups: Vec<GroupTypes>,
 }
 
 /// The mix with the smallest predicted divergence that fits, of what the search finds and of the
@@ -91,13 +65,8 @@ pub fn choose(problem: &Problem, uniforms: &[Uniform], budget: &Budget) -> Resul
     let limits = Limits { bytes: budget.bytes, seconds: budget.seconds.unwrap_or(f64::INFINITY) };
     let ceilings = problem.guards.ceilings(problem);
     let mut search = Search::new(problem, &ceilings, limits);
-    let nested = budget.remainder == Remainder::Left;
-    let speeds = if nested || is_time_size(problem) { 0 } else { SPEEDS };
-    let changes = match problem.tensors.len() {
-        _ if nested => 0,
-        tensors if tensors <= FEW_TENSORS => 2,
-        _ => 1,
-    };
+    let speeds = if is_time_size(problem) { 0 } else { SPEEDS };
+    let changes = if problem.tensors.len() <= FEW_TENSORS { 2 } else { 1 };
     let ladders = (0..=speeds).map(|speed| f64::from(speed) / f64::from(SPEEDS));
     let mut smallest = None;
     for ladder in ladders.map(|speed| ladder(problem, &ceilings, speed)) {
@@ -117,19 +86,18 @@ pub fn choose(problem: &Problem, uniforms: &[Uniform], budget: &Budget) -> Resul
     }
     let smallest = smallest.map_or(0, |total| total.bytes);
     match best {
-        Some((total, types, from)) => Ok(mix(problem, total, types, from)),
+        Some((total, types, from)) => Ok(Mix {
+            types,
+            bytes: total.bytes,
+            predicted_divergence: total.divergence,
+            seconds: total.seconds,
+            from,
+        }),
         None if smallest > budget.bytes => {
             Err(MixError::TooSmall { budget: budget.bytes, smallest })
         }
         None => Err(MixError::TooSlow(budget.bytes)),
     }
-}
-
-/// Whether the mix is predicted no worse than a uniform type of no more bytes; larger ones prove
-/// nothing and are let pass.
-pub fn at_least_as_good(problem: &Problem, mix: &Mix, uniform: &Uniform) -> Result<bool, MixError> {
-    let total = total(problem, uniform)?;
-    Ok(total.bytes > mix.bytes || mix.predicted_divergence <= total.divergence)
 }
 
 fn total(problem: &Problem, uniform: &Uniform) -> Result<Total, MixError> {
@@ -152,23 +120,4 @@ fn is_time_size(problem: &Problem) -> bool {
     });
     let first = factors.next().unwrap_or(1.0);
     factors.all(|factor| factor.to_bits() == first.to_bits())
-}
-
-fn mix(problem: &Problem, total: Total, types: Vec<usize>, from: MixSource) -> Mix {
-    let mut groups: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
-    for (tensor, kind) in problem.tensors.iter().zip(&types) {
-        *groups.entry(&tensor.group).or_default().entry(*kind).or_default() += 1;
-    }
-    let group = |(group, types): (&str, BTreeMap<usize, usize>)| GroupTypes {
-        group: group.to_owned(),
-        types: types.into_iter().collect(),
-    };
-    Mix {
-        types: types.into_iter().enumerate().collect(),
-        bytes: total.bytes,
-        predicted_divergence: total.divergence,
-        seconds: total.seconds,
-        from,
-        groups: groups.into_iter().map(group).collect(),
-    }
 }

@@ -21,9 +21,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use choose::{
-    Budget, GroupTypes, Mix, MixSource, Remainder, Uniform, at_least_as_good, choose,
-};
+pub use choose::{Budget, Mix, MixSource, Uniform, choose};
 pub use coefficients::{Coefficients, Probe};
 pub use group::group_of;
 pub use guards::{Guard, Guarded, Guards};

@@ -1,5 +1,7 @@
 //! What is chosen from: tensors, types and what each type does to each tensor.
 
+use std::collections::BTreeMap;
+
 use autotune_engine::api::Bytes;
 use thiserror::Error;
 
@@ -160,6 +162,16 @@ impl Problem {
             Some(Total { bytes, seconds, divergence: sum.divergence + part.divergence })
         };
         fits.then(|| parts.into_iter().try_fold(Total::default(), add)).flatten()
+    }
+
+    /// How many tensors of each group have which type, groups by name and types in their order.
+    #[must_use]
+    pub fn groups(&self, types: &[usize]) -> BTreeMap<&str, BTreeMap<usize, usize>> {
+        let mut groups: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+        for (tensor, kind) in self.tensors.iter().zip(types) {
+            *groups.entry(&tensor.group).or_default().entry(*kind).or_default() += 1;
+        }
+        groups
     }
 
     /// Weights of all tensors.

@@ -145,7 +145,8 @@ pub struct AgainstReference {
     pub mean_delta_p_se: Option<f64>,
     /// The class of the mean divergence. The limits are autotune's own.
     pub class: QualityClass,
-    /// Whether the class is that of the whole interval of the mean (two standard errors).
+    /// Whether the class is that of the whole interval of the mean: two standard errors to both
+    /// sides, by Student's t more where chunks are few.
     pub class_is_certain: bool,
 }
 

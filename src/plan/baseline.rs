@@ -1,7 +1,7 @@
 //! What a `llama-server` of this version would run here: the control of every comparison.
 
 use autotune_engine::api::{
-    Bytes, ContextSetting, GpuLayers, LoadSetting, ProcessSetting, Setting, ThreadSetting, Toggle,
+    Bytes, ContextSetting, GpuLayers, LoadSetting, ProcessSetting, Setting, ThreadSetting,
     VariantFault, VariantReport, VariantVerdict,
 };
 
@@ -36,11 +36,7 @@ pub fn baseline(
             isa_variant: variant.map(|variant| variant.name.clone()),
             ..ProcessSetting::default()
         },
-        load: LoadSetting {
-            gpu_layers: GpuLayers::Count(0),
-            repack: Toggle::On,
-            ..LoadSetting::default()
-        },
+        load: LoadSetting { gpu_layers: GpuLayers::Count(0), ..LoadSetting::default() },
         context: ContextSetting {
             context: workload.context.saturating_mul(sequences),
             sequences,
@@ -129,7 +125,7 @@ mod tests {
         assert_eq!((setting.context.batch, setting.context.ubatch), (2048, 512));
         assert_eq!(setting.context.context, 4096);
         assert_eq!(setting.load.gpu_layers, GpuLayers::Count(0));
-        assert_eq!(setting.load.repack, Toggle::On);
+        assert_eq!(setting.load.repack, autotune_engine::api::Toggle::On);
         assert_eq!(setting.process.isa_variant.as_deref(), Some("icelake"));
         assert_eq!(notes, Vec::<String>::new());
     }

@@ -36,6 +36,8 @@ pub struct Wish {
     /// What the candidates are quantizations of, known among them by its name; `None` leaves
     /// comparisons with it out of the sentence.
     pub source: Option<FrontPoint>,
+    /// Whether nothing can be known of quality, so that speed alone counts.
+    pub speed_only: bool,
 }
 
 /// The one to take.
@@ -62,11 +64,10 @@ pub struct NoChoice {
 /// of those that two standard errors do not tell from it the smallest file.
 ///
 /// The class is that of the mean; the sentence says where two standard errors reach below the
-/// floor. A model whose memory was not measured takes its file at least. Where no quality was
-/// measured, but the source's own, speed alone counts and the sentence says so; where no speed
-/// was, the smallest file is taken.
+/// floor. A model whose memory was not measured takes its file at least. Where speed alone counts
+/// the sentence says so; where no speed was measured, the smallest file is taken.
 pub fn choose(contenders: &[Contender], wish: &Wish) -> Result<Choice, NoChoice> {
-    let question = Question { contenders, wish, speed_only: speed_only(contenders, wish) };
+    let question = Question { contenders, wish };
     let (mut staying, mut left_out) = (Vec::new(), Vec::new());
     for (place, contender) in contenders.iter().enumerate() {
         match question.objection(contender) {
@@ -99,11 +100,6 @@ pub fn choose(contenders: &[Contender], wish: &Wish) -> Result<Choice, NoChoice>
     Ok(Choice { index, sentence, tied, left_out })
 }
 
-/// Whether nothing is known of the quality of anything but the source.
-fn speed_only(contenders: &[Contender], wish: &Wish) -> bool {
-    !contenders.iter().any(|it| it.point.divergence.is_some() && !is_source(it, wish))
-}
-
 fn is_source(contender: &Contender, wish: &Wish) -> bool {
     wish.source.as_ref().is_some_and(|source| source.name == contender.point.name)
 }
@@ -111,7 +107,6 @@ fn is_source(contender: &Contender, wish: &Wish) -> bool {
 struct Question<'a> {
     contenders: &'a [Contender],
     wish: &'a Wish,
-    speed_only: bool,
 }
 
 impl Question<'_> {
@@ -126,7 +121,7 @@ impl Question<'_> {
                 None => format!("its file has {needs} and {limit} of memory are allowed"),
             });
         }
-        if self.speed_only || is_source(contender, self.wish) {
+        if self.wish.speed_only || is_source(contender, self.wish) {
             return None;
         }
         let Some((mean, se)) = point.divergence else {
@@ -162,7 +157,7 @@ impl Question<'_> {
         if contender.point.decode.is_none() {
             said.push("; its speed was not measured".to_owned());
         }
-        if self.speed_only {
+        if self.wish.speed_only {
             said.push("; speed only, quality not measured".to_owned());
         } else if self.may_be_below(&contender.point) {
             said.push(format!("; that it keeps `{}` is not certain", self.wish.floor));
@@ -177,7 +172,8 @@ impl Question<'_> {
     fn conditions(&self, staying: usize) -> String {
         let (fit, keep) = if staying == 1 { ("fits", "keeps") } else { ("fit", "keep") };
         let limit = self.wish.memory_limit_bytes.map(|it| format!("{fit} into {}", Bytes(it)));
-        let floor = (!self.speed_only).then(|| format!("{keep} at least `{}`", self.wish.floor));
+        let floor =
+            (!self.wish.speed_only).then(|| format!("{keep} at least `{}`", self.wish.floor));
         let all: Vec<String> = limit.into_iter().chain(floor).collect();
         if all.is_empty() { String::new() } else { format!(" that {}", all.join(" and ")) }
     }

@@ -38,7 +38,7 @@ fn family() -> Vec<Contender> {
 
 fn wish(floor: QualityClass, limit: Option<u64>) -> Wish {
     let source = Some(family()[0].point.clone());
-    Wish { floor, memory_limit_bytes: limit, source }
+    Wish { floor, memory_limit_bytes: limit, source, speed_only: false }
 }
 
 #[test]
@@ -113,12 +113,16 @@ fn without_any_quality_speed_alone_counts_and_the_sentence_says_so() {
     for it in &mut all[1..] {
         (it.point.divergence, it.top1_agreement) = (None, None);
     }
-    let choice = choose(&all, &wish(QualityClass::Good, None)).unwrap();
+    let speed_only = Wish { speed_only: true, ..wish(QualityClass::Good, None) };
+    let choice = choose(&all, &speed_only).unwrap();
     assert_eq!(
         choice.sentence,
         "q2_k: the fastest of 6, 2.7 times as fast as the source and 13 % of its size; speed only, \
          quality not measured"
     );
+    // Where it was wanted and is missing, nobody but the source is taken.
+    let choice = choose(&all, &wish(QualityClass::Good, None)).unwrap();
+    assert_eq!((choice.index, choice.left_out.len()), (0, 5));
     all[1] = family().swap_remove(1);
     let choice = choose(&all, &wish(QualityClass::Good, None)).unwrap();
     assert_eq!((choice.index, choice.left_out.len()), (1, 4));

@@ -31,9 +31,9 @@ pub enum Enough {
 
 /// Looks at what was read of all candidates, each with its name.
 ///
-/// A class is certain where two standard errors of the mean stay in it. Neighbours in the order of
-/// mean divergence are apart where the mean of their paired differences is beyond two of its
-/// standard errors, and equal in practice where it is surely below 0.0005 nats or 5 % of the
+/// A class is certain where the interval of the mean (two standard errors, more with few chunks)
+/// stays in it. Neighbours in the order of mean divergence are apart where the interval of the mean
+/// of their paired differences is beyond zero, and equal in practice where it is surely below 0.0005 nats or 5 % of the
 /// mean of both. Errors are clustered by chunk. Looking again after each doubling makes two errors
 /// a rule for stopping rather than a test of 5 %.
 #[must_use]
@@ -59,7 +59,7 @@ fn open_class(name: &str, scores: &Accumulated) -> Option<String> {
     let Some(mean) = scores.mean_divergence() else {
         return Some(format!("nothing was read with {name}"));
     };
-    let Some((low, high)) = mean.two_errors() else {
+    let Some((low, high)) = mean.interval() else {
         return Some(format!("one chunk does not tell how sure the mean divergence of {name} is"));
     };
     let (best, worst) = (QualityClass::of(low), QualityClass::of(high));
@@ -77,7 +77,7 @@ fn open_pair(
         return Some(format!("{name} and {other_name} were not read with the same tokens"));
     };
     // One chunk: said of their classes already.
-    let reach = 2.0 * difference.se?;
+    let reach = difference.reach()?;
     let distance = difference.mean.abs();
     let equal_below = EQUAL_NATS.max(EQUAL_SHARE * f64::midpoint(mean, other_mean));
     let settled = distance > reach || distance + reach < equal_below;

@@ -125,7 +125,7 @@ impl Accumulated {
 
     /// What stands between candidate and reference; `None` without chunks.
     ///
-    /// The class is certain where two standard errors to both sides stay in it. A percentile that
+    /// The class is certain where the interval of the mean stays in it. A percentile that
     /// the tokens are too few for (`stats::samples_to_bound`) is the largest divergence seen.
     #[must_use]
     pub fn against_reference(&self) -> Option<AgainstReference> {
@@ -147,7 +147,7 @@ impl Accumulated {
             mean_delta_p: delta_p.mean,
             mean_delta_p_se: delta_p.se,
             class,
-            class_is_certain: divergence.two_errors().is_some_and(certain),
+            class_is_certain: divergence.interval().is_some_and(certain),
         })
     }
 

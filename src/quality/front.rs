@@ -70,20 +70,19 @@ impl Place {
 }
 
 impl FrontPoint {
-    fn places(&self) -> [Option<Place>; 5] {
+    fn places(&self) -> [Option<Place>; 4] {
         let exact = |bytes: u64| Place::less_is_better(bytes as f64, 0.0);
         [
             self.decode.map(Place::of),
             self.prefill.map(Place::of),
             self.memory_bytes.map(exact),
             self.divergence.map(|(mean, se)| Place::less_is_better(mean, se)),
-            Some(exact(self.file_bytes)),
         ]
     }
 
     /// Whether this one is better than the other in something and worse in nothing: decode,
-    /// prefill, memory, divergence and size of the file, each by more than two standard errors of
-    /// the difference of independent numbers. What one of the two lacks is not compared.
+    /// prefill, memory and divergence, each by more than two standard errors of the difference of
+    /// independent numbers. What one of the two lacks is not compared.
     #[must_use]
     pub fn dominates(&self, other: &Self) -> bool {
         let beside: Vec<Ordering> = self

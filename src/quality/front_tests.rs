@@ -36,7 +36,7 @@ fn about(value: f64, half: f64) -> Estimate {
 }
 
 fn point(decode: Option<Estimate>, divergence: Option<(f64, f64)>, file: u64) -> FrontPoint {
-    let (name, prefill, memory_bytes) = (String::new(), None, None);
+    let (name, prefill, memory_bytes) = (String::new(), None, Some(file));
     FrontPoint { name, decode, prefill, memory_bytes, divergence, file_bytes: file }
 }
 

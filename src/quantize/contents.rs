@@ -14,24 +14,12 @@ pub struct Contents(String);
 
 /// Reads all of a model's tensors.
 pub fn contents(file: &ModelFile) -> Result<Contents, QuantizeError> {
-    let failed = |cause| QuantizeError::Write { path: file.path.clone(), cause };
-    let count = file.headers.len();
+    let failed = |cause| QuantizeError::Unreadable { path: file.path.clone(), cause };
     let mut hasher = blake3::Hasher::new();
-    for (index, header) in file.headers.iter().enumerate() {
-        let path = part(&file.path, index, count);
-        read(&path, header, &mut hasher).map_err(failed)?;
+    for (path, header) in file.parts.iter().zip(&file.headers) {
+        read(path, header, &mut hasher).map_err(failed)?;
     }
     Ok(Contents(hasher.finalize().to_hex().to_string()))
-}
-
-/// The file of a part, by the name of the first.
-pub(super) fn part(first: &Path, index: usize, count: usize) -> std::path::PathBuf {
-    if index == 0 {
-        return first.to_owned();
-    }
-    let name = first.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let own = format!("-{:05}-of-{count:05}.gguf", index + 1);
-    first.with_file_name(name.replace(&format!("-00001-of-{count:05}.gguf"), &own))
 }
 
 fn read(path: &Path, header: &Header, hasher: &mut blake3::Hasher) -> io::Result<()> {
@@ -59,16 +47,4 @@ fn read(path: &Path, header: &Header, hasher: &mut blake3::Hasher) -> io::Result
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_follow_the_first() {
-        let first = Path::new("/m/a-00001-of-00003.gguf");
-        assert_eq!(part(first, 0, 3), first);
-        assert_eq!(part(first, 2, 3), Path::new("/m/a-00003-of-00003.gguf"));
-    }
 }

@@ -66,12 +66,21 @@ pub enum QuantizeError {
         /// What it would take.
         needed: Bytes,
     },
-    /// The file is there already, and is another.
-    #[error("{0} is there already, and is not this quantization")]
+    /// The file is there already, and may be another.
+    #[error("{0} is there already, and is not known to be the same")]
     Exists(PathBuf),
     /// A file cannot be written.
     #[error("cannot write {path}")]
     Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file that is there cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use autotune_engine::api::{
 
 use super::{QuantizeError, Source};
 use crate::gguf::Header;
+use crate::store::workshop;
 
 /// How long a chunk may take.
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
@@ -47,10 +49,7 @@ pub fn calibrate(
     let folder = wish.path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     let unwritten = |cause| QuantizeError::Write { path: wish.path.clone(), cause };
-    let workshop = tempfile::Builder::new()
-        .prefix(".autotune-imatrix-")
-        .tempdir_in(folder)
-        .map_err(unwritten)?;
+    let workshop = workshop(folder, "imatrix").map_err(unwritten)?;
     let unfinished = workshop.path().join("matrix.gguf");
     let file = |datasets: &[String]| ImportanceFile {
         path: unfinished.clone(),
@@ -79,7 +78,7 @@ pub fn calibrate(
         progress(&state);
     }
     // A disk that was full at the last byte leaves a file that cannot be read.
-    Header::read(&unfinished)?;
+    Header::read(&unfinished).map_err(|error| unwritten(io::Error::other(error)))?;
     fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(unwritten)?;
     fs::rename(&unfinished, &wish.path).map_err(unwritten)?;
     Ok(state)

@@ -7,6 +7,7 @@
 mod contents;
 mod error;
 mod importance;
+mod instruments;
 mod mixing;
 mod plan;
 mod write;
@@ -14,6 +15,7 @@ mod write;
 pub use contents::{Contents, contents};
 pub use error::QuantizeError;
 pub use importance::{Calibration, calibrate, fits};
-pub use mixing::{MixWish, Mixed, Probed, Step, mix};
+pub use instruments::{Instrument, UNIFORM};
+pub use mixing::{MixTarget, MixWish, Mixed, Paced, Probed, Rival, Step, mix};
 pub use plan::{Planned, Recipe, Source, plan, recipe};
 pub use write::{Existing, Placed, Written, write};

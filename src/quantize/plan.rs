@@ -42,9 +42,17 @@ impl Source {
         }
     }
 
+    /// The file's name without its ending, and without the number of a part.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        let name = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        // The first part of a split model stands for all.
+        name.rfind("-00001-of-").map_or(&*name, |at| &name[..at]).to_owned()
+    }
+
     /// The tensors of all its files.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        self.file.headers.iter().flat_map(|header| &header.tensors)
+        self.file.tensors()
     }
 }
 
@@ -82,11 +90,17 @@ pub fn recipe(name: &str, importance: Option<&Path>) -> Result<Recipe, QuantizeE
 }
 
 impl Recipe {
-    /// The question to the engine.
-    pub(super) fn job(&self, source: &Source, target: Option<PathBuf>) -> QuantizeJob {
+    /// The question to the engine; `made_from` goes into the file.
+    pub(super) fn job(
+        &self,
+        source: &Source,
+        target: Option<PathBuf>,
+        made_from: Vec<(String, String)>,
+    ) -> QuantizeJob {
         QuantizeJob {
             source: source.path.clone(),
             target,
+            metadata: made_from,
             file_type: self.file_type.id,
             importance: self.importance.clone(),
             types: self.types.iter().map(|(name, kind)| (name.clone(), kind.id)).collect(),
@@ -107,8 +121,6 @@ pub struct Planned {
     pub tensors: BTreeMap<String, TensorType>,
     /// Bytes of the file, to a few hundred: metadata grow a little.
     pub file_bytes: Bytes,
-    /// Bytes of the tensors alone.
-    pub tensor_bytes: Bytes,
     /// Bits of all tensors over their weights.
     pub bits_per_weight: f64,
     /// Tensors that could not become what the file type has for them, one sentence for each type:
@@ -138,7 +150,7 @@ pub fn plan(
     source: &Source,
     recipe: &Recipe,
 ) -> Result<Planned, QuantizeError> {
-    let done = language.quantize(&recipe.job(source, None), DEADLINE);
+    let done = language.quantize(&recipe.job(source, None, Vec::new()), DEADLINE);
     let done = done.map_err(|cause| QuantizeError::Engine { what: recipe.name.clone(), cause })?;
     let mut tensors = BTreeMap::new();
     for (name, kind) in done.tensors {
@@ -182,7 +194,6 @@ pub fn plan(
         name: recipe.name.clone(),
         tensors,
         file_bytes: Bytes(heads + aligned),
-        tensor_bytes: Bytes(bytes),
         bits_per_weight: 8.0 * bytes as f64 / weights.max(1) as f64,
         fallbacks: fallbacks
             .into_iter()
@@ -266,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_part_of_a_split_source_names_what_comes_of_it() {
+        let file = ModelFile {
+            path: PathBuf::new(),
+            parts: Vec::new(),
+            headers: Vec::new(),
+            bytes: 0,
+            digest: String::new(),
+        };
+        for (path, stem) in [("/m/a-f16.gguf", "a-f16"), ("/m/a-f16-00001-of-00007.gguf", "a-f16")]
+        {
+            assert_eq!(Source { path: path.into(), file: file.clone() }.stem(), stem);
+        }
+    }
+
+    #[test]
     fn types_that_need_a_matrix_are_known() {
         assert!(demands_importance(&kind("IQ2_XS"), "iq2_xs"));
         assert!(demands_importance(&kind("Q2_K"), "q2_k_s"));
@@ -287,7 +313,6 @@ mod tests {
             name: "q8_0".into(),
             tensors: BTreeMap::from([("blk.0.attn_q.weight".to_owned(), kind("Q8_0"))]),
             file_bytes: Bytes(1),
-            tensor_bytes: Bytes(1),
             bits_per_weight: 8.5,
             fallbacks: Vec::new(),
             warnings: Vec::new(),

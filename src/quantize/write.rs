@@ -1,16 +1,16 @@
 //! Writing a quantization: in a folder beside its place, checked, then renamed.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use autotune_engine::api::{Bytes, Failure, Language};
 
+use super::QuantizeError;
 use super::plan::{Planned, Recipe, Source, as_planned};
-use super::{Contents, QuantizeError, contents};
 use crate::gguf::ModelFile;
+use crate::store::workshop;
 use crate::synth::free_bytes;
 
 /// How long a file may take: days, for the largest models on the slowest disks.
@@ -19,14 +19,16 @@ const DEADLINE: Duration = Duration::from_secs(7 * 86400);
 const LOOK: Duration = Duration::from_millis(200);
 /// Room that is left to others.
 const SPARE_BYTES: u64 = 64 << 20;
-/// Prefix of folders with files that are not finished; the number of the process follows.
-const UNFINISHED: &str = ".autotune-quantize-";
+/// Where a file says what it was made from: the source's digest, and that of the importance matrix.
+const MADE_FROM: [&str; 2] = ["autotune.quantize.source", "autotune.quantize.imatrix"];
 
 /// What becomes of a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It is taken where it is of the same types, and is an error otherwise.
+    /// It is taken where it is what would be written, and is an error otherwise.
     Keep,
+    /// It is taken where it is what would be written, and written anew otherwise.
+    Renew,
     /// It is written anew.
     Replace,
 }
@@ -49,8 +51,6 @@ pub struct Written {
     pub path: PathBuf,
     /// Bytes of all its parts.
     pub file_bytes: Bytes,
-    /// What tells its weights from others.
-    pub contents: Contents,
     /// What tells the file from others, looked up fast.
     pub digest: String,
     /// Whether it was there already.
@@ -75,16 +75,18 @@ pub fn write(
     let parts = if recipe.keep_split { source.file.headers.len() } else { 1 };
     let names = names(&placed.stem, parts);
     let first = placed.folder.join(&names[0]);
-    if first.symlink_metadata().is_ok() && placed.existing == Existing::Keep {
-        let file = ModelFile::open(&first)?;
-        as_planned(&file.headers, planned).map_err(|_| QuantizeError::Exists(first.clone()))?;
-        if !same_making(&file, source, recipe) {
-            return Err(QuantizeError::Exists(first));
+    let made_from = made_from(source, recipe)?;
+    if first.symlink_metadata().is_ok() && placed.existing != Existing::Replace {
+        let known = ModelFile::open(&first).ok().filter(|file| {
+            as_planned(&file.headers, planned).is_ok() && is_made_from(file, &made_from)
+        });
+        match known {
+            Some(file) => return Ok(written(file, true, Vec::new())),
+            None if placed.existing == Existing::Keep => return Err(QuantizeError::Exists(first)),
+            None => {}
         }
-        return written(file, true, Vec::new());
     }
     fs::create_dir_all(&placed.folder).map_err(failed(&placed.folder))?;
-    sweep_up(&placed.folder);
     let free = free_bytes(&placed.folder).map_err(|it| failed(&placed.folder)(it.into()))?;
     let needed = planned.file_bytes.0.saturating_add(SPARE_BYTES);
     if free < needed {
@@ -94,17 +96,13 @@ pub fn write(
             needed: Bytes(needed),
         });
     }
-    let prefix = format!("{UNFINISHED}{}-", std::process::id());
-    let workshop = tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(&placed.folder)
-        .map_err(failed(&placed.folder))?;
+    let workshop = workshop(&placed.folder, "quantize").map_err(failed(&placed.folder))?;
     // llama.cpp makes the names of parts from a name without its ending.
     let target = match parts {
         1 => workshop.path().join(&names[0]),
         _ => workshop.path().join(&placed.stem),
     };
-    let job = recipe.job(source, Some(target));
+    let job = recipe.job(source, Some(target), made_from);
     let done = watched(workshop.path(), progress, || language.quantize(&job, DEADLINE));
     let done = done.map_err(|cause| QuantizeError::Engine { what: recipe.name.clone(), cause })?;
     let file = ModelFile::open(&workshop.path().join(&names[0]))?;
@@ -116,28 +114,43 @@ pub fn write(
         // The first part goes last: it is what others look for.
         fs::rename(&from, &to).map_err(failed(&to))?;
     }
-    written(ModelFile::open(&first)?, false, done.warnings)
+    Ok(written(ModelFile::open(&first)?, false, done.warnings))
 }
 
-fn written(file: ModelFile, kept: bool, warnings: Vec<String>) -> Result<Written, QuantizeError> {
-    let contents = contents(&file)?;
+/// Gives a file in one part its place and its name.
+pub(super) fn moved(written: Written, placed: &Placed) -> Result<Written, QuantizeError> {
+    let path = placed.folder.join(&names(&placed.stem, 1)[0]);
+    let failed = |cause| QuantizeError::Write { path: path.clone(), cause };
+    fs::create_dir_all(&placed.folder).map_err(failed)?;
+    fs::rename(&written.path, &path).map_err(failed)?;
+    Ok(Written { path, ..written })
+}
+
+fn written(file: ModelFile, kept: bool, warnings: Vec<String>) -> Written {
     let file_bytes = Bytes(file.bytes);
-    Ok(Written { path: file.path, file_bytes, contents, digest: file.digest, kept, warnings })
+    Written { path: file.path, file_bytes, digest: file.digest, kept, warnings }
 }
 
-/// Whether a file was made with the same importance matrix, and not before its source.
-fn same_making(file: &ModelFile, source: &Source, recipe: &Recipe) -> bool {
-    let written = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let known = file.headers.first().and_then(|header| header.text("quantize.imatrix.file"));
-    let wanted = recipe.importance.as_ref().map(|path| matrix_name(path));
-    known.map(str::to_owned) == wanted && written(&file.path) >= written(&source.path)
+/// What a file is made from, as its metadata say it.
+fn made_from(source: &Source, recipe: &Recipe) -> Result<Vec<(String, String)>, QuantizeError> {
+    let importance = recipe.importance.as_ref().map(|path| -> Result<_, QuantizeError> {
+        let failed = |cause| QuantizeError::Unreadable { path: path.clone(), cause };
+        let mut hasher = blake3::Hasher::new();
+        let read = fs::File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+        read.map_err(failed)?;
+        Ok(hasher.finalize().to_hex().to_string())
+    });
+    // Said in any case: a source that was made itself says what of its own.
+    let importance = importance.transpose()?.unwrap_or_else(|| "none".to_owned());
+    let digests = [source.file.digest.clone(), importance];
+    Ok(MADE_FROM.iter().zip(digests).map(|(key, digest)| ((*key).to_owned(), digest)).collect())
 }
 
-/// What stands in a file for the matrix that it was made with: the end of its absolute path, as
-/// much as llama.cpp's metadata hold.
-fn matrix_name(path: &Path) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    autotune_engine::api::QuantizeJob::importance_name(&path)
+/// Whether a file says that it was made from just these.
+fn is_made_from(file: &ModelFile, wanted: &[(String, String)]) -> bool {
+    let header = file.headers.first();
+    let said = MADE_FROM.iter().filter_map(|key| Some((*key, header?.text(key)?)));
+    said.eq(wanted.iter().map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
 /// The names of all parts.
@@ -172,27 +185,6 @@ fn size_of_files(folder: &Path) -> u64 {
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
 }
 
-/// Removes what processes left that were killed.
-fn sweep_up(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED)) else {
-            continue;
-        };
-        let process = rest.split('-').next().and_then(|number| number.parse::<u32>().ok());
-        if process.is_some_and(|process| !alive(process)) {
-            let _: io::Result<()> = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn alive(process: u32) -> bool {
-    let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-    let Some(pid) = pid else { return false };
-    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,19 +193,5 @@ mod tests {
     fn parts_are_named_as_llama_cpp_names_them() {
         assert_eq!(names("m-q8_0", 1), ["m-q8_0.gguf"]);
         assert_eq!(names("m", 2), ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]);
-    }
-
-    #[test]
-    fn what_a_killed_process_left_goes_and_what_a_living_one_has_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join(format!("{UNFINISHED}{}-a", std::process::id()));
-        // Above the largest process number that Linux gives.
-        let dead = folder.path().join(format!("{UNFINISHED}4194999-b"));
-        let other = folder.path().join("models");
-        for path in [&own, &dead, &other] {
-            fs::create_dir(path).unwrap();
-        }
-        sweep_up(folder.path());
-        assert_eq!([&own, &dead, &other].map(|path| path.exists()), [true, false, true]);
     }
 }

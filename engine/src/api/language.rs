@@ -103,7 +103,7 @@ pub struct Scores {
 }
 
 /// One candidate on one chunk, a number for each scored token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChunkScore {
     /// Negative log likelihood, in nats.
     pub nll: Vec<f64>,
@@ -187,26 +187,14 @@ pub struct QuantizeJob {
     pub importance: Option<PathBuf>,
     /// Types of single tensors by their whole names, by ggml's numbers.
     pub types: Vec<(String, u32)>,
+    /// Texts that the file's metadata get beside the source's: keys and values of at most 127 bytes.
+    pub metadata: Vec<(String, String)>,
     /// Whether a source that is quantized already is taken.
     pub requantize: bool,
     /// Whether a split source stays split.
     pub keep_split: bool,
     /// Threads; 0: one for each CPU.
     pub threads: u32,
-}
-
-impl QuantizeJob {
-    /// What stands in a file for the importance matrix that it was made with
-    /// (`quantize.imatrix.file`): the end of its path, as much as fits.
-    #[must_use]
-    pub fn importance_name(path: &Path) -> String {
-        let name = path.to_string_lossy();
-        let mut from = name.len().saturating_sub(120);
-        while !name.is_char_boundary(from) {
-            from += 1;
-        }
-        name[from..].to_owned()
-    }
 }
 
 /// What a quantization is made of.

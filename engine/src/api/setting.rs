@@ -100,9 +100,9 @@ impl ProcessSetting {
     }
 }
 
-/// What is fixed while a model is loaded.
+/// What is fixed while a model is loaded; the default is llama.cpp's.
 #[derive(
-    Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub struct LoadSetting {
     /// Layers kept on the GPU.
@@ -132,6 +132,23 @@ pub struct LoadSetting {
     /// Whether weights for the CPU keep out of memory that a device has pinned.
     #[serde(default)]
     pub no_host: Toggle,
+}
+
+impl Default for LoadSetting {
+    fn default() -> Self {
+        Self {
+            gpu_layers: GpuLayers::default(),
+            load_mode: LoadMode::default(),
+            repack: Toggle::On,
+            cpu_experts: 0,
+            overrides: Vec::new(),
+            split_mode: SplitMode::default(),
+            tensor_split: TensorSplit::default(),
+            main_gpu: 0,
+            devices: Devices::default(),
+            no_host: Toggle::Off,
+        }
+    }
 }
 
 /// What is fixed for the life of a context.

@@ -56,17 +56,15 @@ pub(super) fn quantize(job: &QuantizeJob) -> Result<Quantized, Failure> {
     // SAFETY: returns a plain structure.
     let mut params = unsafe { sys::llama_model_quantize_default_params() };
     params.nthread = i32::try_from(job.threads).unwrap_or(0);
-    params.ftype = job.file_type.cast_signed().cast_unsigned();
+    params.ftype = job.file_type;
     params.allow_requantize = job.requantize;
     params.keep_split = job.keep_split;
     params.dry_run = job.target.is_none();
     if job.importance.is_some() {
         params.imatrix = importance.as_ptr();
     }
-    let described = described(job, weights.len());
-    if job.importance.is_some() {
-        params.kv_overrides = described.as_ptr();
-    }
+    let metadata = metadata(job, weights.len());
+    params.kv_overrides = metadata.as_ptr();
     if !job.types.is_empty() {
         params.tt_overrides = overrides.as_ptr();
     }
@@ -86,12 +84,8 @@ pub(super) fn quantize(job: &QuantizeJob) -> Result<Quantized, Failure> {
     })
 }
 
-/// What llama-quantize writes of the importance matrix, ended by an entry without a key.
-fn described(job: &QuantizeJob, entries: usize) -> Vec<sys::llama_model_kv_override> {
-    let entry = || -> sys::llama_model_kv_override {
-        // SAFETY: numbers, characters and a union of them: all zero is a value of it.
-        unsafe { std::mem::zeroed() }
-    };
+/// What the file says beside what the source says, ended by an entry without a key.
+fn metadata(job: &QuantizeJob, entries: usize) -> Vec<sys::llama_model_kv_override> {
     let put = |target: &mut [c_char], text: &str| {
         // The last byte stays zero.
         let room = target.len() - 1;
@@ -99,17 +93,36 @@ fn described(job: &QuantizeJob, entries: usize) -> Vec<sys::llama_model_kv_overr
             *to = from.cast_signed();
         }
     };
-    let mut file = entry();
-    file.tag = sys::LLAMA_KV_OVERRIDE_TYPE_STR;
-    put(&mut file.key, "quantize.imatrix.file");
-    let name = job.importance.as_deref().map(QuantizeJob::importance_name).unwrap_or_default();
-    // SAFETY: the tag says which member of the union is meant.
-    unsafe { put(&mut file.__bindgen_anon_1.val_str, &name) };
-    let mut count = entry();
-    count.tag = sys::LLAMA_KV_OVERRIDE_TYPE_INT;
-    put(&mut count.key, "quantize.imatrix.entries_count");
-    count.__bindgen_anon_1.val_i64 = i64::try_from(entries).unwrap_or(0);
-    vec![file, count, entry()]
+    let entry = |key: &str, tag| {
+        // SAFETY: numbers, characters and a union of them: all zero is a value of it.
+        let mut entry: sys::llama_model_kv_override = unsafe { std::mem::zeroed() };
+        entry.tag = tag;
+        put(&mut entry.key, key);
+        entry
+    };
+    let text = |key: &str, value: &str| {
+        let mut entry = entry(key, sys::LLAMA_KV_OVERRIDE_TYPE_STR);
+        // SAFETY: the tag says which member of the union is meant.
+        unsafe { put(&mut entry.__bindgen_anon_1.val_str, value) };
+        entry
+    };
+    let mut all: Vec<_> = job.metadata.iter().map(|(key, value)| text(key, value)).collect();
+    // As llama-quantize has it.
+    if let Some(path) = &job.importance {
+        all.push(text("quantize.imatrix.file", end_of(&path.to_string_lossy())));
+        let mut count = entry("quantize.imatrix.entries_count", sys::LLAMA_KV_OVERRIDE_TYPE_INT);
+        count.__bindgen_anon_1.val_i64 = i64::try_from(entries).unwrap_or(0);
+        all.push(count);
+    }
+    all.push(entry("", sys::LLAMA_KV_OVERRIDE_TYPE_INT));
+    all
+}
+
+/// As much of the end of a path as a text of the metadata holds.
+fn end_of(path: &str) -> &str {
+    let from = path.len().saturating_sub(120);
+    let whole = (from..=path.len()).find(|at| path.is_char_boundary(*at));
+    &path[whole.unwrap_or(path.len())..]
 }
 
 /// A pattern that matches this name and no other.

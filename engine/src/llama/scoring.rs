@@ -229,11 +229,10 @@ fn compare(
         (None, Some(stored)) => {
             let piece = stored.next(next.len())?;
             reference = piece.values;
-            rows = per_row(threads, next, vocabulary, |at, token| {
+            rows = per_row(threads, next, vocabulary, |at, _| {
                 let logits = &reference[at * vocabulary..][..vocabulary];
                 // Rounding may have made equals of the likeliest tokens; which came first is stored.
                 let row = Row { top: piece.tops[at], ..Row::of(logits)? };
-                let _ = token;
                 Some(Said { nll: piece.nll[at], row })
             });
         }

@@ -1,30 +1,23 @@
 //! A line on stderr while models read.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::appraise::Looking;
 use crate::cli::{Printer, global};
 
 /// The line.
-pub(in crate::cli) struct Display {
+pub(super) struct Display {
     bar: ProgressBar,
 }
 
 impl Display {
     /// Hidden where nobody looks.
-    pub(in crate::cli) fn new(printer: Printer) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let template = "chunk {pos}/{len} {eta:>4}  {wide_msg}";
-        let style = ProgressStyle::with_template(template);
-        bar.set_style(style.expect("a template that indicatif knows"));
-        if printer.live() {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        Self { bar }
+    pub(super) fn new(printer: Printer) -> Self {
+        Self { bar: printer.bar("chunk {pos}/{len} {eta:>4}  {wide_msg}", None) }
     }
 
     /// After each chunk.
-    pub(in crate::cli) fn show(&self, looking: Looking<'_>) {
+    pub(super) fn show(&self, looking: Looking<'_>) {
         self.bar.set_length(u64::from(looking.planned));
         self.bar.set_position(u64::from(looking.done));
         let known = looking.candidates.iter().filter_map(|(name, scores)| {
@@ -35,13 +28,8 @@ impl Display {
         self.bar.set_message(known.collect::<Vec<_>>().join(", "));
     }
 
-    /// Something else is done.
-    pub(in crate::cli) fn say(&self, words: &str) {
-        self.bar.set_message(global::one_line(words));
-    }
-
     /// Takes the line away.
-    pub(in crate::cli) fn end(&self) {
+    pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -11,11 +11,11 @@ use super::display::Display;
 use super::variations::variations;
 use super::{Arguments, Basis, Score};
 use crate::appraise::{
-    self, Appraised, Asked, Candidate, Chunks, Fit, Kept, ScoredFrom, Speech, chunks, speaking,
+    self, Appraised, Asked, Candidate, Chunks, Kept, ScoredFrom, Speech, chunks, speaking,
     tokenize_alike,
 };
 use crate::cli::speech::{self, Purpose, Speaking};
-use crate::cli::{Exit, Printer, Stop, Verbosity, global, model as models};
+use crate::cli::{Exit, Printer, Stop, Verbosity, global, model as models, synth};
 use crate::gguf::ModelFile;
 use crate::model::{
     CandidateQuality, QualityReport, QualityStop, QualitySubject, QualityText, TextSource,
@@ -40,7 +40,7 @@ struct Named {
 
 /// Opens a model and says what it is.
 fn named(typed: &str, printer: Printer) -> Result<Named, Stop> {
-    let path = speech::model(typed, printer)?;
+    let path = synth::model_file(typed, printer)?;
     let file = ModelFile::open(&path).map_err(|error| Stop::from_error(Exit::Usage, &error))?;
     let subject = subject(typed, &file);
     Ok(Named { typed: typed.to_owned(), path, file, subject })
@@ -48,68 +48,99 @@ fn named(typed: &str, printer: Printer) -> Result<Named, Stop> {
 
 /// What a document says of a model's file.
 pub(in crate::cli) fn subject(typed: &str, file: &ModelFile) -> QualitySubject {
-    let tensors = || file.headers.iter().flat_map(|header| &header.tensors);
-    let weights: u64 = tensors().map(crate::gguf::Tensor::weights).sum();
-    let bytes: u64 = tensors().map(|tensor| tensor.bytes).sum();
     let id = file.headers.first().and_then(|header| header.count("general.file_type"));
     let kind =
         id.and_then(|id| crate::synth::FILE_TYPES.iter().find(|kind| u64::from(kind.id) == id));
     QualitySubject {
         model: typed.to_owned(),
         file_bytes: Bytes(file.bytes),
-        bits_per_weight: 8.0 * bytes as f64 / weights.max(1) as f64,
+        bits_per_weight: file.bits_per_weight(),
         file_type: kind.map(|kind| kind.name.to_owned()),
     }
+}
+
+/// Who is compared: a model, under a setting of its own.
+pub(in crate::cli) struct Entrant {
+    /// What it is called while it is measured.
+    pub(in crate::cli) name: String,
+    /// The file as typed.
+    pub(in crate::cli) model: String,
+    /// What its setting varies, as flags.
+    pub(in crate::cli) variation: String,
+    pub(in crate::cli) speech: Speech,
 }
 
 /// Everything that is measured with.
 struct Scene<'a> {
     arguments: &'a Arguments,
-    speaking: Speaking,
+    speaking: &'a mut Speaking,
     speech: Speech,
     threads: u32,
     notes: Vec<String>,
+    printer: Printer,
     display: Display,
     cache: Option<ResultCache<Kept>>,
+    began: Duration,
 }
 
 /// Measures what was asked for.
-pub(super) fn measure(arguments: &Arguments, printer: Printer) -> Result<QualityReport, Stop> {
-    let speaking = speech::open()?;
-    let began = speaking.clock.now();
-    let gpu_layers = gpu_layers(&arguments.n_gpu_layers)?;
-    let speech = Speech { gpu_layers, ..Speech::default() };
-    let threads = speaking.threads(arguments.threads);
-    let cache = cache(arguments, printer);
-    let display = Display::new(printer);
-    let mut scene =
-        Scene { arguments, speaking, speech, threads, notes: Vec::new(), display, cache };
-    let mut models = Vec::new();
-    for typed in arguments.reference.iter().chain(&arguments.candidates) {
-        models.push(named(typed, printer)?);
-    }
-    let paths = models.iter().map(|model| model.path.as_path());
-    scene.speech.isa_variant =
-        Some(scene.speaking.variant(arguments.isa_variant.as_deref(), paths)?);
-    let result = match (&arguments.reference, arguments.vary.as_slice()) {
-        (None, []) => scene.alone(&models),
-        (None, _) if models.len() > 1 => {
+pub(super) fn measure(
+    arguments: &Arguments,
+    speaking: &mut Speaking,
+    printer: Printer,
+) -> Result<QualityReport, Stop> {
+    let mut scene = Scene::new(arguments, speaking, printer)?;
+    let vary = arguments.vary.as_slice();
+    let result = match &arguments.reference {
+        None if vary.is_empty() => scene.alone(),
+        None if arguments.candidates.len() > 1 => {
             Err(Stop::usage("--vary changes one model: name the one with --reference"))
         }
-        (Some(_), []) if models.len() == 1 => {
+        Some(_) if vary.is_empty() && arguments.candidates.is_empty() => {
             Err(Stop::usage("there is no candidate to compare with the reference")
                 .hint("name candidates, or --vary ctk,ctv,fa"))
         }
-        _ => scene.compared(&models),
+        reference => {
+            let (varied, others) = match reference {
+                Some(reference) => (reference, arguments.candidates.as_slice()),
+                None => arguments.candidates.split_first().expect("clap demands a model"),
+            };
+            let (base, variations) = match vary {
+                [] => (scene.speech.clone(), Vec::new()),
+                vary => variations(vary, &scene.speech),
+            };
+            scene.speech = base.clone();
+            let models = others.iter().zip(short_names(others)).map(|(model, name)| Entrant {
+                name,
+                model: model.clone(),
+                variation: String::new(),
+                speech: base.clone(),
+            });
+            let variations = variations.into_iter().map(|(flags, speech)| Entrant {
+                name: flags.clone(),
+                model: varied.clone(),
+                variation: flags,
+                speech,
+            });
+            scene.compared(varied, &models.chain(variations).collect::<Vec<_>>())
+        }
     };
     scene.display.end();
-    let mut report = result.map_err(|stop| scene.speaking.interrupted_or(stop))?;
-    report.elapsed_ms =
-        u64::try_from(scene.speaking.clock.now().saturating_sub(began).as_millis()).unwrap_or(0);
-    for note in &report.notes {
-        printer.say_at(Verbosity::Verbose, note);
-    }
-    Ok(report)
+    result
+}
+
+/// Measures a reference and its candidates, each under its own setting.
+pub(in crate::cli) fn compare(
+    arguments: &Arguments,
+    reference: &str,
+    entrants: &[Entrant],
+    speaking: &mut Speaking,
+    printer: Printer,
+) -> Result<QualityReport, Stop> {
+    let mut scene = Scene::new(arguments, speaking, printer)?;
+    let result = scene.compared(reference, entrants);
+    scene.display.end();
+    result
 }
 
 fn gpu_layers(text: &str) -> Result<GpuLayers, Stop> {
@@ -136,19 +167,57 @@ fn cache(arguments: &Arguments, printer: Printer) -> Option<ResultCache<Kept>> {
     }
 }
 
-impl Scene<'_> {
-    /// How likely each model finds the text, one after another.
-    fn alone(&mut self, models: &[Named]) -> Result<QualityReport, Stop> {
+impl<'a> Scene<'a> {
+    fn new(
+        arguments: &'a Arguments,
+        speaking: &'a mut Speaking,
+        printer: Printer,
+    ) -> Result<Self, Stop> {
+        let gpu_layers = gpu_layers(&arguments.n_gpu_layers)?;
+        Ok(Self {
+            threads: speaking.threads(arguments.threads),
+            began: speaking.clock.now(),
+            arguments,
+            speaking,
+            speech: Speech { gpu_layers, ..Speech::default() },
+            notes: Vec::new(),
+            printer,
+            display: Display::new(printer),
+            cache: cache(arguments, printer),
+        })
+    }
+
+    /// Opens models, and finds the CPU variant that computes for all of them.
+    fn open(&mut self, typed: &[&str]) -> Result<Vec<Named>, Stop> {
+        let models: Vec<Named> =
+            typed.iter().map(|typed| named(typed, self.printer)).collect::<Result<_, _>>()?;
+        let paths = models.iter().map(|model| model.path.as_path());
+        let asked = self.arguments.isa_variant.as_deref();
+        self.speech.isa_variant = Some(self.speaking.variant(asked, paths)?);
+        Ok(models)
+    }
+
+    /// How likely each model finds the text, one after another, over the chunks that all read.
+    fn alone(&mut self) -> Result<QualityReport, Stop> {
         if self.arguments.text == "self" {
             return Err(Stop::usage("--text self needs a --reference that writes it"));
         }
+        let typed: Vec<&str> = self.arguments.candidates.iter().map(String::as_str).collect();
+        let models = self.open(&typed)?;
+        let paths: Vec<PathBuf> = models.iter().map(|model| model.path.clone()).collect();
+        let (chunks, text) = self.read(&paths)?;
+        let budget = self.arguments.budget / u32::try_from(models.len()).unwrap_or(1);
+        let mut all: Vec<Appraised> = Vec::new();
+        for model in &models {
+            let own = self.candidate(model, model.typed.clone(), &self.speech);
+            all.push(self.appraise(own, Vec::new(), &chunks, budget)?);
+        }
+        let shortest = all.iter().min_by_key(|found| found.reference_nll.len());
+        let shortest = shortest.expect("clap demands a model").clone();
+        let read = shortest.reference_nll.len();
         let mut candidates = Vec::new();
-        let mut last = None;
-        for model in models {
-            let read = self.read(std::slice::from_ref(&model.path))?;
-            let own = self.candidate(model, model.typed.clone(), &self.speech.clone());
-            let found = self.appraise(own, Vec::new(), &read.0)?;
-            let value = perplexity(&found.reference_nll)
+        for (model, found) in models.iter().zip(&all) {
+            let value = perplexity(&found.reference_nll[..read])
                 .ok_or_else(|| Stop::interrupted("no chunk was read"))?;
             let QualitySubject { model, file_bytes, bits_per_weight, file_type } =
                 model.subject.clone();
@@ -162,44 +231,37 @@ impl Scene<'_> {
                 perplexity_se: value.se,
                 against: None,
             });
-            last = Some((read, found));
         }
-        let ((chunks, text), found) = last.expect("clap demands a model");
-        Ok(self.report(None, text, &chunks, &found, candidates))
+        Ok(self.report(None, text, &chunks, &shortest, candidates))
     }
 
     /// Candidates beside their reference.
-    fn compared(&mut self, models: &[Named]) -> Result<QualityReport, Stop> {
-        let (reference, others) = models.split_first().expect("clap demands a model");
-        let (base, varied) = match self.arguments.vary.as_slice() {
-            [] => (self.speech.clone(), Vec::new()),
-            vary => variations(vary, &self.speech),
-        };
-        self.speech = base.clone();
-        let paths: Vec<PathBuf> = models.iter().map(|model| model.path.clone()).collect();
+    fn compared(&mut self, reference: &str, entrants: &[Entrant]) -> Result<QualityReport, Stop> {
+        let typed: Vec<&str> =
+            [reference].into_iter().chain(entrants.iter().map(|it| it.model.as_str())).collect();
+        let models = self.open(&typed)?;
+        let (reference, others) = models.split_first().expect("the reference is one");
         let (chunks, text) = if self.arguments.text == "self" {
             self.written(reference)?
         } else {
+            let mut paths: Vec<PathBuf> = models.iter().map(|model| model.path.clone()).collect();
+            paths.dedup();
             self.read(&paths)?
         };
-        let asked = self.candidate(reference, reference.typed.clone(), &base);
-        let names = short_names(others);
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut subjects: Vec<(&Named, String)> = Vec::new();
-        for (model, name) in others.iter().zip(names) {
-            candidates.push(self.candidate(model, name, &base));
-            subjects.push((model, String::new()));
-        }
-        for (flags, speech) in &varied {
-            candidates.push(self.candidate(reference, flags.clone(), speech));
-            subjects.push((reference, flags.clone()));
-        }
-        let found = self.appraise(asked, candidates, &chunks)?;
-        let judged =
-            subjects.iter().zip(&found.candidates).filter_map(|((model, flags), scores)| {
-                scores.candidate(model.subject.clone(), flags.clone())
-            });
-        let judged: Vec<CandidateQuality> = judged.collect();
+        let isa_variant = self.speech.isa_variant.clone();
+        let asked = self.candidate(reference, reference.typed.clone(), &self.speech);
+        let candidates = others.iter().zip(entrants).map(|(model, entrant)| {
+            let speech = Speech { isa_variant: isa_variant.clone(), ..entrant.speech.clone() };
+            self.candidate(model, entrant.name.clone(), &speech)
+        });
+        let candidates = candidates.collect();
+        let found = self.appraise(asked, candidates, &chunks, self.arguments.budget)?;
+        let judged = others.iter().zip(entrants).zip(&found.candidates);
+        let judged: Vec<CandidateQuality> = judged
+            .filter_map(|((model, entrant), scores)| {
+                scores.candidate(model.subject.clone(), entrant.variation.clone())
+            })
+            .collect();
         if found.through_a_file {
             self.notes.push(
                 "the reference was read from a file with its answers, because memory does not \
@@ -255,7 +317,7 @@ impl Scene<'_> {
             empty.beginning.into_iter().chain(empty.tokens.first().copied()).take(1).collect();
         let tokens = self.arguments.chunk_tokens;
         let count = self.arguments.chunks.unwrap_or(OWN_CHUNKS).max(2);
-        self.display.say("the reference writes its text");
+        self.printer.say("the reference writes its text");
         let speech = Speech { sequences: AT_ONCE.min(count), ..self.speech.clone() };
         let job = ContinueJob {
             speaker: Speaker {
@@ -301,6 +363,7 @@ impl Scene<'_> {
         reference: Candidate,
         candidates: Vec<Candidate>,
         cut: &Chunks,
+        budget: Duration,
     ) -> Result<Appraised, Stop> {
         let scored = match self.arguments.score {
             Score::Half => ScoredFrom::Half,
@@ -317,12 +380,8 @@ impl Scene<'_> {
             chunks: cut.chunks.clone(),
             from: scored.tokens(self.arguments.chunk_tokens),
             most: self.arguments.chunks,
-            budget: Some(self.arguments.budget),
-            fit: Fit {
-                basis,
-                free_bytes: self.speaking.machine.available_memory().map(|bytes| bytes.0),
-                folder: std::env::temp_dir(),
-            },
+            budget: Some(budget),
+            fit: self.speaking.fit(basis)?,
         };
         let Self { speaking, cache, display, .. } = self;
         appraise::appraise(
@@ -372,21 +431,24 @@ impl Scene<'_> {
             stopped: found.stopped,
             floor: self.arguments.quality_floor.map(Into::into),
             notes,
-            elapsed_ms: 0,
+            elapsed_ms: u64::try_from(
+                self.speaking.clock.now().saturating_sub(self.began).as_millis(),
+            )
+            .unwrap_or(u64::MAX),
         }
     }
 }
 
 /// Names of files without their folders and endings, where that tells them apart.
-fn short_names(models: &[Named]) -> Vec<String> {
-    let short = |model: &Named| {
-        Path::new(&model.typed).file_stem().map(|stem| stem.to_string_lossy().into_owned())
+fn short_names(models: &[String]) -> Vec<String> {
+    let short = |model: &String| {
+        Path::new(model).file_stem().map(|stem| stem.to_string_lossy().into_owned())
     };
     let all: Vec<String> =
-        models.iter().map(|model| short(model).unwrap_or_else(|| model.typed.clone())).collect();
+        models.iter().map(|model| short(model).unwrap_or_else(|| model.clone())).collect();
     let twice = |name: &String| all.iter().filter(|other| *other == name).count() > 1;
     all.iter()
         .zip(models)
-        .map(|(name, model)| if twice(name) { model.typed.clone() } else { name.clone() })
+        .map(|(name, model)| if twice(name) { model.clone() } else { name.clone() })
         .collect()
 }

@@ -5,16 +5,19 @@ mod display;
 mod measure;
 mod variations;
 
-pub(super) use display::Display;
-pub(super) use measure::subject;
+pub(super) use measure::{Entrant, compare, subject};
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use autotune_engine::api::GpuLayers;
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Printer, Stop, global};
+use super::{Exit, Printer, Stop, Verbosity, global, speech};
 use crate::model::QualityClass;
+
+/// Tokens of a chunk.
+const CHUNK: u32 = 512;
 
 /// Perplexity and KL divergence of models against a reference
 #[derive(Debug, Args)]
@@ -49,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     chunks: Option<u32>,
     /// Tokens of a chunk
-    #[arg(long, value_name = "N", default_value_t = 512)]
+    #[arg(long, value_name = "N", default_value_t = CHUNK)]
     #[arg(value_parser = clap::value_parser!(u32).range(16..=131_072))]
     chunk_tokens: u32,
     /// Which tokens of a chunk are scored
@@ -88,6 +91,36 @@ pub struct Arguments {
     /// Write it to a file instead
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What a study asks: the same as here without flags.
+    pub(super) fn of_study(
+        text: &str,
+        budget: Duration,
+        floor: Class,
+        gpu_layers: GpuLayers,
+    ) -> Self {
+        Self {
+            candidates: Vec::new(),
+            reference: None,
+            text: text.to_owned(),
+            chunks: None,
+            chunk_tokens: CHUNK,
+            score: Score::Half,
+            budget,
+            vary: Vec::new(),
+            quality_floor: Some(floor),
+            basis: Basis::Auto,
+            threads: None,
+            n_gpu_layers: gpu_layers.to_string(),
+            isa_variant: None,
+            seed: 1,
+            no_cache: false,
+            format: Format::Text,
+            output: None,
+        }
+    }
 }
 
 /// Which tokens of a chunk are scored.
@@ -173,7 +206,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Measures and prints.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let report = measure::measure(arguments, printer)?;
+    let mut speaking = speech::open()?;
+    let report = measure::measure(arguments, &mut speaking, printer);
+    let report = report.map_err(|stop| speaking.interrupted_or(stop))?;
+    for note in &report.notes {
+        printer.say_at(Verbosity::Verbose, note);
+    }
     let interrupted = report.stopped == crate::model::QualityStop::Interrupted;
     let text = match arguments.format {
         Format::Json => global::json(&report),

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use autotune_engine::api::Setting;
 
-use crate::cli::global::now;
-use crate::cli::sweep::typed_command;
+use crate::cli::global::{self, now};
 use crate::cli::{Printer, Stop, report};
 use crate::knob::Tool;
 use crate::model::{
@@ -208,7 +207,7 @@ impl Subject {
             schema: Verification::SCHEMA.to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             created_at: now(),
-            command: typed_command(),
+            command: global::command(),
             workload: self.plan.workload.name.clone(),
             requests: Vec::new(),
             shortened: false,

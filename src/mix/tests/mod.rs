@@ -75,5 +75,5 @@ fn bytes(problem: &Problem, share: f64) -> u64 {
 }
 
 fn budget(bytes: u64, seconds: Option<f64>) -> Budget {
-    Budget { bytes, seconds, remainder: Remainder::Spent }
+    Budget { bytes, seconds }
 }

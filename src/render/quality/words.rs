@@ -145,7 +145,7 @@ pub(super) fn open(report: &QualityReport) -> Option<String> {
     let names: Vec<String> = all.filter(|(_, one)| doubted(one)).map(|(name, _)| name).collect();
     (!names.is_empty()).then(|| {
         let them = names.join(", ");
-        format!("open: two standard errors reach into another class (marked ?): {them}")
+        format!("open: the interval reaches into another class (marked ?): {them}")
     })
 }
 

@@ -1,6 +1,9 @@
 //! `sweep --quant` and `sweep --model a,b,c`: the quantizations of one model, each tuned by a sweep
 //! of its own, compared in turn, judged by their answers, and one of them recommended.
 
+mod begun;
+mod gather;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -9,38 +12,40 @@ use std::time::Duration;
 use autotune_engine::api::{
     Bytes, Clock, Continuation, ContinueJob, Engine, Job, Language, Setting, Speaker, Token, Work,
 };
-use clap::Parser;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Format, resolve, typed_command, workload};
-use crate::appraise::{self, Asked, Candidate, Fit, ScoredFrom, Speech, chunks, speaking};
+use super::{Arguments, Format, resolve, workload};
+use crate::appraise::{self, Speech};
+use crate::cli::activity::Activity;
 use crate::cli::engine::EngineChoice;
-use crate::cli::quality::{Display, subject};
-use crate::cli::speech::{self, Purpose, Speaking, quantize_stop};
-use crate::cli::{Exit, Global, Printer, Stop, global, model, report};
+use crate::cli::quality::{self, Class, Entrant};
+use crate::cli::speech::{self, Speaking, quantize_stop};
+use crate::cli::{Exit, Printer, Stop, global, report};
 use crate::export;
 use crate::gguf::ModelFile;
 use crate::knob::Tool;
 use crate::model::{
-    CandidateQuality, PromptAnswers, QualityClass, QualityReport, QualityText, QuantizationStudy,
-    SpokenAnswer, StudyCandidate, StudyChoice, TextSource, Workload,
+    PromptAnswers, QualityClass, QualityReport, QuantizationStudy, SpokenAnswer, StudyCandidate,
+    StudyChoice, Workload,
 };
 use crate::quality::{Contender, FrontPoint, Wish, choose, front};
-use crate::quantize::{Existing, Placed, Source, plan, recipe, write};
+use crate::quantize;
 use crate::render;
 use crate::stats::median_estimate;
-use crate::store::{self, ResultCache, StoredRun};
-use crate::synth::{self, Replace, Request, Shape};
+use crate::store::{self, StoredRun};
+use begun::Begun;
 
 /// What `--quant auto` tries.
 const AUTO: [&str; 8] = ["q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"];
-/// Share of the budget for tuning; the rest is for comparing and for quality.
+/// Shares of the budget for tuning, comparing speeds and judging answers.
 const TUNING: f64 = 0.7;
+const COMPARING: f64 = 0.15;
+const JUDGING: f64 = 0.15;
 /// The least time a candidate is tuned for.
 const LEAST: Duration = Duration::from_secs(60);
-/// Times that all candidates are measured in turn.
+/// Times that all candidates are measured in turn, and the fewest where the budget ends.
 const ROUNDS: u32 = 6;
+const FEWEST_ROUNDS: u32 = 3;
 /// How long one measurement of a round may take.
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// Tokens of a chunk.
@@ -53,28 +58,6 @@ const PROMPTS: [&str; 3] = [
     "Question: What is the difference between a list and an array?\nAnswer:",
     "fn main() {\n    let numbers = vec![1, 2, 3];\n",
 ];
-/// The file that says how a study began.
-const BEGUN: &str = "study.json";
-
-/// How a study began: enough to go on.
-#[derive(Debug, Serialize, Deserialize)]
-struct Begun {
-    schema: String,
-    words: Vec<String>,
-}
-
-impl Begun {
-    const SCHEMA: &'static str = "autotune.study/1";
-}
-
-/// The words of a study, read again.
-#[derive(Debug, Parser)]
-struct Again {
-    #[command(flatten)]
-    _global: Global,
-    #[command(flatten)]
-    arguments: Arguments,
-}
 
 /// A candidate on its way.
 struct Way {
@@ -87,85 +70,130 @@ struct Way {
 
 /// Whether the arguments ask for a study.
 pub(super) fn asked(arguments: &Arguments) -> bool {
-    let several = arguments.model.as_ref().is_some_and(|model| model.contains(','));
-    !arguments.quant.is_empty() || several
+    !arguments.quant.is_empty() || names(arguments).len() > 1
+}
+
+/// The models that were named: one with a comma in its name is one.
+fn names(arguments: &Arguments) -> Vec<&str> {
+    let typed = arguments.model.as_deref().unwrap_or_default();
+    if Path::new(typed).is_file() {
+        return vec![typed];
+    }
+    typed.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
 }
 
 /// Goes on with a study, if the folder is one.
 pub(super) fn resume(folder: &Path, printer: Printer) -> Option<Result<Exit, Stop>> {
-    let text = fs::read_to_string(folder.join(BEGUN)).ok()?;
-    let unreadable = |why: String| {
-        Some(Err(Stop::usage(format!("cannot continue {}: {why}", folder.display()))))
-    };
-    let begun: Begun = match serde_json::from_str(&text) {
-        Ok(begun) => begun,
-        Err(error) => return unreadable(error.to_string()),
-    };
-    match Again::try_parse_from(begun.words) {
-        Ok(Again { mut arguments, .. }) => {
-            arguments.out = Some(folder.to_owned());
-            Some(run_from(&arguments, Start::Resumed, printer))
-        }
-        Err(error) => unreadable(error.to_string().lines().next().unwrap_or_default().to_owned()),
-    }
+    let arguments = Begun::read(folder)?.and_then(Begun::arguments);
+    Some(match arguments {
+        Ok(arguments) => run_in(folder, &arguments, printer),
+        Err(why) => Err(Stop::usage(format!("cannot continue {}: {why}", folder.display()))),
+    })
 }
 
 /// Runs a study from where it is to its end.
 pub(super) fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    run_from(arguments, Start::New, printer)
+    possible(arguments)?;
+    let begun = Begun::now();
+    let folder = arguments.out.clone().unwrap_or_else(|| {
+        let first = names(arguments).first().map(|name| own_folder(&short(name)));
+        let first = first.unwrap_or_default();
+        let json = global::json(&begun);
+        let id = blake3::hash(json.as_bytes()).to_hex();
+        let date = global::now()[..10].to_owned();
+        PathBuf::from(format!("autotune-runs/{date}-{first}-quant-{}", &id[..6]))
+    });
+    let known = Begun::read(&folder);
+    match &known {
+        Some(Ok(known)) if *known == begun => {}
+        Some(_) => {
+            return Err(Stop::usage(format!("{} holds another study", folder.display()))
+                .hint("name another folder with --out, or go on with --resume"));
+        }
+        None if folder.is_dir() && super::occupied(&folder) => {
+            return Err(Stop::from_store(&store::StoreError::NotEmpty { path: folder }));
+        }
+        None => {
+            fs::create_dir_all(&folder).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
+            begun.keep(&folder)?;
+        }
+    }
+    let ended = run_in(&folder, arguments, printer);
+    if known.is_none() && ended.as_ref().is_err_and(|stop| stop.exit != Exit::Interrupted) {
+        // Slips that only the files could tell: nothing began.
+        Begun::forget(&folder);
+    }
+    ended
 }
 
-/// Whether a study's folder may be there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    New,
-    Resumed,
-}
-
-fn run_from(arguments: &Arguments, start: Start, printer: Printer) -> Result<Exit, Stop> {
+/// Refuses what cannot become a study, before anything is written.
+fn possible(arguments: &Arguments) -> Result<(), Stop> {
     if arguments.engine != EngineChoice::LlamaCpp {
         return Err(Stop::usage("quantizations are compared on the real engine only"));
     }
-    let budget = humantime::parse_duration(&arguments.budget).unwrap_or_default();
-    let typed = arguments.model.as_deref().unwrap_or_default();
-    let workload = workload(&arguments.workload)?;
-    let mut speaking = speech::open()?;
-    let gathered = Study::gather(arguments, typed, &mut speaking, printer);
-    let mut study = gathered.map_err(|stop| speaking.interrupted_or(stop))?;
-    let share = budget.mul_f64(TUNING / study.ways.len().max(1) as f64);
-    if share < LEAST {
-        let count = study.ways.len();
+    let names = names(arguments);
+    if names.is_empty() {
+        return Err(
+            Stop::usage("there is no model to quantize").hint("name the F16 file with --model")
+        );
+    }
+    let alone = [
+        ("--dry-run", arguments.dry_run),
+        ("--check-cases", arguments.check_cases),
+        ("--events", arguments.events.is_some()),
+        ("--full", arguments.full),
+        ("--clear-cache", arguments.clear_cache),
+    ];
+    if let Some((flag, _)) = alone.iter().find(|(_, given)| *given) {
+        return Err(Stop::usage(format!("{flag} is for a sweep of one model")));
+    }
+    let quantized = !arguments.quant.is_empty();
+    if quantized && names.len() > 1 {
+        return Err(Stop::usage("--quant makes the quantizations of one model")
+            .hint("leave it out to compare the models that are named"));
+    }
+    if quantized && arguments.reference.is_some() {
+        return Err(Stop::usage("with --quant the model itself is the reference"));
+    }
+    if names.len() > 1 && arguments.reference.is_none() {
+        return Err(Stop::usage("several models need one that their answers are compared with")
+            .hint("--reference f16.gguf, or the best of them"));
+    }
+    for name in types(arguments) {
+        quantize::recipe(&name, None).map_err(|it| quantize_stop(&it))?;
+    }
+    let count = if quantized { 1 + types(arguments).len() } else { names.len() };
+    if tuning(arguments, count) < LEAST {
         let needed = LEAST.mul_f64(count as f64 / TUNING).as_secs().div_ceil(60);
         return Err(Stop::usage(format!(
             "a budget of {} is too short for {count} candidates",
             arguments.budget
         ))
-        .hint(format!("--budget {needed}m is the least, or name fewer with --quant")));
+        .hint(format!("--budget {needed}m is the least, or name fewer")));
     }
-    let folder = study.folder.clone();
-    fs::create_dir_all(&folder).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-    if start == Start::New {
-        begun(&folder)?;
-    }
-    for at in 0..study.ways.len() {
-        study.tune(arguments, at, share, printer)?;
-        if speaking.interrupted.load(Ordering::Relaxed) {
-            return Err(stopped(&folder));
-        }
-    }
-    study.compare(&mut speaking, &workload, printer)?;
-    if !study.speed_only {
-        // What was measured so far is worth telling without it.
-        if let Err(stop) = study.judge(arguments, &mut speaking, budget, printer) {
-            study.notes.push(format!("quality was not measured: {}", stop.message));
-        }
-        study.ask(&mut speaking);
-        if speaking.interrupted.load(Ordering::Relaxed) {
-            return Err(stopped(&folder));
-        }
-    }
+    Ok(())
+}
+
+fn budget(arguments: &Arguments) -> Duration {
+    humantime::parse_duration(&arguments.budget).unwrap_or_default()
+}
+
+/// Time to tune each of so many.
+fn tuning(arguments: &Arguments, count: usize) -> Duration {
+    budget(arguments).mul_f64(TUNING / count.max(1) as f64)
+}
+
+fn run_in(folder: &Path, arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let workload = workload(&arguments.workload)?;
+    let mut speaking = speech::open()?;
+    let ended = Study::gather(arguments, folder, &mut speaking, printer)
+        .and_then(|study| study.measured(arguments, &workload, &mut speaking, printer));
+    let study = ended.map_err(|stop| {
+        let interrupted = speaking.interrupted.load(Ordering::Relaxed);
+        if interrupted { stopped(folder) } else { stop }
+    })?;
     let document = study.conclude(arguments, &speaking);
-    finish(&document, &speaking, &folder, arguments, printer)
+    finish(&document, &speaking, folder, arguments, printer)
 }
 
 fn stopped(folder: &Path) -> Stop {
@@ -175,35 +203,12 @@ fn stopped(folder: &Path) -> Stop {
     ))
 }
 
-/// Keeps the words, so that the folder alone is enough to go on. One that holds other words is
-/// another study's.
-fn begun(folder: &Path) -> Result<(), Stop> {
-    let path = folder.join(BEGUN);
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let words: Vec<String> = words.collect();
-    // The verb is not an argument of itself.
-    let verb = words.iter().position(|word| word == "sweep").unwrap_or(0);
-    let words: Vec<String> =
-        std::iter::once("autotune".to_owned()).chain(words.into_iter().skip(verb + 1)).collect();
-    if let Ok(text) = fs::read_to_string(&path) {
-        let known: Option<Begun> = serde_json::from_str(&text).ok();
-        if known.is_some_and(|known| known.words == words) {
-            return Ok(());
-        }
-        return Err(Stop::usage(format!("{} holds another study", folder.display()))
-            .hint("name another folder with --out, or go on with --resume"));
-    }
-    let begun = Begun { schema: Begun::SCHEMA.to_owned(), words };
-    let text = global::json(&begun);
-    store::write_file(folder, BEGUN, &text).map_err(|error| Stop::from_store(&error))
-}
-
 /// Everything of a study.
 struct Study {
     folder: PathBuf,
     source: String,
     /// The file that answers are compared with.
-    reference: Option<(PathBuf, ModelFile)>,
+    reference: Option<ModelFile>,
     speed_only: bool,
     ways: Vec<Way>,
     quality: Option<QualityReport>,
@@ -212,184 +217,33 @@ struct Study {
 }
 
 impl Study {
-    /// The candidates' files: named, made from the source, or twins of its header.
-    fn gather(
+    /// Tunes, compares and judges all of them.
+    fn measured(
+        mut self,
         arguments: &Arguments,
-        typed: &str,
+        workload: &Workload,
         speaking: &mut Speaking,
         printer: Printer,
     ) -> Result<Self, Stop> {
-        let names: Vec<&str> =
-            typed.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
-        let first = names.first().ok_or_else(|| {
-            Stop::usage("there is no model to quantize").hint("name the F16 file with --model")
-        })?;
-        let stem = Path::new(first).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let date = global::now()[..10].to_owned();
-        let folder = arguments
-            .out
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("autotune-runs/{date}-{stem}-quant")));
-        if folder.is_dir() && !folder.join(BEGUN).exists() && super::occupied(&folder) {
-            return Err(Stop::from_store(&store::StoreError::NotEmpty { path: folder }));
-        }
-        let mut study = Self {
-            folder,
-            source: (*first).to_owned(),
-            reference: None,
-            speed_only: false,
-            ways: Vec::new(),
-            quality: None,
-            answers: Vec::new(),
-            notes: Vec::new(),
+        let goes_on = |speaking: &Speaking, folder: &Path| {
+            let interrupted = speaking.interrupted.load(Ordering::Relaxed);
+            if interrupted { Err(stopped(folder)) } else { Ok(()) }
         };
-        if names.len() > 1 {
-            let reference = arguments.reference.as_deref().ok_or_else(|| {
-                Stop::usage("several models need one that their answers are compared with")
-                    .hint("--reference f16.gguf, or the best of them")
-            })?;
-            let path = speech::model(reference, printer)?;
-            let file = open(&path)?;
-            study.source = path.to_string_lossy().into_owned();
-            study.reference = Some((path, file));
-            for name in names {
-                let path = speech::model(name, printer)?;
-                study.add(&short(name), path, Vec::new())?;
-            }
-            return Ok(study);
+        let share = tuning(arguments, self.ways.len());
+        for at in 0..self.ways.len() {
+            self.tune(arguments, at, share, printer)?;
+            goes_on(speaking, &self.folder)?;
         }
-        let path = speech::model(first, printer)?;
-        match Source::open(&path, false) {
-            Ok(source) => study.quantized(arguments, &source, speaking, printer)?,
-            Err(crate::quantize::QuantizeError::Quantized { .. }) => {
-                study.twins(arguments, &path, speaking, printer)?;
+        self.compare(arguments, speaking, workload, printer)?;
+        if !self.speed_only {
+            // What was measured so far is worth telling without it.
+            if let Err(stop) = self.judge(arguments, speaking, printer) {
+                self.notes.push(format!("quality was not measured: {}", stop.message));
             }
-            Err(error) => return Err(quantize_stop(&error)),
+            self.ask(speaking);
+            goes_on(speaking, &self.folder)?;
         }
-        Ok(study)
-    }
-
-    fn add(&mut self, wanted: &str, path: PathBuf, fallbacks: Vec<String>) -> Result<(), Stop> {
-        let model = open(&path)?;
-        let about = subject(&path.to_string_lossy(), &model);
-        let taken =
-            |name: &str| self.ways.iter().any(|way| own_folder(&way.name) == own_folder(name));
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while taken(&name) {
-            name = format!("{wanted}-{number}");
-            number += 1;
-        }
-        let candidate = StudyCandidate {
-            name: name.clone(),
-            model: about.model,
-            file_bytes: about.file_bytes,
-            bits_per_weight: about.bits_per_weight,
-            fallbacks,
-            same_as: None,
-            run: None,
-            flags: Vec::new(),
-            decode_tok_per_s: None,
-            prefill_tok_per_s: None,
-            peak_memory_bytes: None,
-            quality: None,
-            left_out: None,
-        };
-        self.ways.push(Way { name, file: path, model, candidate, setting: None });
-        Ok(())
-    }
-
-    /// Makes the files in the cache; those that are there stay.
-    fn quantized(
-        &mut self,
-        arguments: &Arguments,
-        source: &Source,
-        speaking: &mut Speaking,
-        printer: Printer,
-    ) -> Result<(), Stop> {
-        self.source = source.path.to_string_lossy().into_owned();
-        self.reference = Some((source.path.clone(), source.file.clone()));
-        self.add("source", source.path.clone(), Vec::new())?;
-        let cache = model::cache_folder()?.join("quantized").join(&source.file.digest);
-        let mut known: Vec<(String, crate::quantize::Contents)> = Vec::new();
-        for name in types(arguments) {
-            let recipe = recipe(&name, None).map_err(|it| quantize_stop(&it))?;
-            let planned = match plan(&mut speaking.engine, source, &recipe) {
-                Ok(planned) => planned,
-                Err(error @ crate::quantize::QuantizeError::NeedsImportance { .. }) => {
-                    self.notes.push(format!("{name} was left out: {error}"));
-                    continue;
-                }
-                Err(error) => return Err(quantize_stop(&error)),
-            };
-            let stem = source.path.file_stem().unwrap_or_default().to_string_lossy();
-            let placed = Placed {
-                folder: cache.clone(),
-                stem: format!("{stem}-{}", recipe.name),
-                existing: Existing::Keep,
-            };
-            printer.say(format!("quantizing to {} ({})", recipe.name, planned.file_bytes));
-            let mut done = write(&mut speaking.engine, source, &recipe, &planned, &placed, &|_| {});
-            if matches!(done, Err(crate::quantize::QuantizeError::Exists(_))) {
-                // Of another version of the quantizer.
-                let placed = Placed { existing: Existing::Replace, ..placed };
-                done = write(&mut speaking.engine, source, &recipe, &planned, &placed, &|_| {});
-            }
-            if speaking.interrupted.load(Ordering::Relaxed) {
-                return Err(stopped(&self.folder));
-            }
-            let written = done.map_err(|it| quantize_stop(&it))?;
-            let twin = known.iter().find(|(_, contents)| *contents == written.contents);
-            let same_as = twin.map(|(twin, _)| twin.clone());
-            known.push((recipe.name.clone(), written.contents));
-            self.add(&recipe.name, written.path, planned.fallbacks)?;
-            if let Some(way) = self.ways.last_mut() {
-                way.candidate.same_as = same_as;
-            }
-        }
-        Ok(())
-    }
-
-    /// Files of the same shape with weights that are noise: speed and memory, and nothing else.
-    fn twins(
-        &mut self,
-        arguments: &Arguments,
-        path: &Path,
-        speaking: &Speaking,
-        printer: Printer,
-    ) -> Result<(), Stop> {
-        self.speed_only = true;
-        self.notes.push(format!(
-            "{} is quantized already, so the others are files of its shape with random weights: \
-             their speed and memory are real, their answers are not",
-            path.display()
-        ));
-        let shape = Shape::from_gguf(path).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
-        let digest = open(path)?.digest;
-        let cache = model::cache_folder()?.join("quantized").join(digest);
-        fs::create_dir_all(&cache).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
-        self.source = path.to_string_lossy().into_owned();
-        self.add("source", path.to_owned(), Vec::new())?;
-        for name in types(arguments) {
-            let file_type =
-                synth::file_type(&name).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
-            let target = cache.join(format!("twin-{}.gguf", file_type.name));
-            if open(&target).is_err() {
-                printer.say(format!("writing a twin in {}", file_type.name));
-                let request = Request { shape: shape.clone(), file_type, seed: 0 };
-                let go = &mut |_, _| {
-                    if speaking.interrupted.load(Ordering::Relaxed) {
-                        std::ops::ControlFlow::Break(())
-                    } else {
-                        std::ops::ControlFlow::Continue(())
-                    }
-                };
-                synth::write(&request, &target, Replace::Existing, go)
-                    .map_err(|it| Stop::from_error(Exit::Failure, &it))?;
-            }
-            self.add(file_type.name, target, Vec::new())?;
-        }
-        Ok(())
+        Ok(self)
     }
 
     /// A sweep of one candidate, in a folder of its own.
@@ -465,13 +319,21 @@ impl Study {
     /// drifts for all.
     fn compare(
         &mut self,
+        arguments: &Arguments,
         speaking: &mut Speaking,
         workload: &Workload,
         printer: Printer,
     ) -> Result<(), Stop> {
-        let display = Display::new(printer);
+        let activity = Activity::new(printer);
+        let (began, limit) = (speaking.clock.now(), budget(arguments).mul_f64(COMPARING));
         let mut rates: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); self.ways.len()];
         for round in 0..ROUNDS {
+            if round >= FEWEST_ROUNDS && speaking.clock.now().saturating_sub(began) > limit {
+                self.notes.push(format!(
+                    "speeds were compared in {round} rounds instead of {ROUNDS}: the budget ended"
+                ));
+                break;
+            }
             // There and back again, so that nobody is always first.
             let order: Vec<usize> = if round % 2 == 0 {
                 (0..self.ways.len()).collect()
@@ -481,8 +343,8 @@ impl Study {
             for at in order {
                 let way = &mut self.ways[at];
                 let Some(setting) = way.setting.clone() else { continue };
-                display.say(&format!("round {} of {ROUNDS}: {}", round + 1, way.name));
-                let context = setting.context.context;
+                activity.say(&format!("round {} of {ROUNDS}: {}", round + 1, way.name));
+                let context = setting.context.context / setting.context.sequences.max(1);
                 let work = Work {
                     prompt_tokens: workload.prompt_tokens.clamp(1, 256).min(context / 2),
                     generate_tokens: workload.generate_tokens.clamp(1, 64).min(context / 2),
@@ -497,7 +359,6 @@ impl Study {
                 let run = match speaking.engine.run(&job, DEADLINE) {
                     Ok(run) => run,
                     Err(_) if speaking.interrupted.load(Ordering::Relaxed) => {
-                        display.end();
                         return Err(stopped(&self.folder));
                     }
                     Err(failure) => {
@@ -513,7 +374,6 @@ impl Study {
                 }
             }
         }
-        display.end();
         for (way, (prefill, decode)) in self.ways.iter_mut().zip(rates) {
             if way.setting.is_some() {
                 way.candidate.prefill_tok_per_s = median_estimate(&prefill, 0.95);
@@ -524,119 +384,57 @@ impl Study {
         Ok(())
     }
 
-    /// How far the candidates' answers are from the reference's.
+    /// How far the candidates' answers are from the reference's, each with the cache types and the
+    /// attention that its speed was measured with.
     fn judge(
         &mut self,
         arguments: &Arguments,
         speaking: &mut Speaking,
-        budget: Duration,
         printer: Printer,
     ) -> Result<(), Stop> {
-        let Some((path, file)) = self.reference.clone() else { return Ok(()) };
-        let began = speaking.clock.now();
-        let threads = speaking.threads(None);
-        let files = self.ways.iter().map(|way| way.file.as_path()).chain([path.as_path()]);
-        let isa_variant = Some(speaking.variant(None, files)?);
-        let speech = Speech { isa_variant: isa_variant.clone(), ..Speech::default() };
-        let setting = appraise::speaking(threads, CHUNK, &speech);
-        let candidate = |name: &str, path: &Path, file: &ModelFile| Candidate {
-            name: name.to_owned(),
-            model: path.to_owned(),
-            bytes: file.bytes,
-            digest: file.digest.clone(),
-            setting: setting.clone(),
-        };
+        let Some(reference) = &self.reference else { return Ok(()) };
         let judged: Vec<usize> = (0..self.ways.len())
-            .filter(|at| self.ways[*at].file != path && self.ways[*at].setting.is_some())
+            .filter(|at| !self.is_reference(&self.ways[*at]) && self.ways[*at].setting.is_some())
             .collect();
-        let mut models = vec![path.clone()];
-        models.extend(judged.iter().map(|at| self.ways[*at].file.clone()));
-        let text = speech::text(&arguments.text, Purpose::Evaluation)?;
-        let tokens = appraise::tokenize_alike(&mut speaking.engine, &models, &text)
-            .map_err(|error| speech::text_stop(&error))?;
-        let cut = chunks(&tokens, CHUNK).map_err(|error| speech::text_stop(&error))?;
-        let asked = Asked {
-            reference: candidate("source", &path, &file),
-            candidates: judged
-                .iter()
-                .map(|at| {
-                    candidate(&self.ways[*at].name, &self.ways[*at].file, &self.ways[*at].model)
-                })
-                .collect(),
-            chunks: cut.chunks.clone(),
-            from: ScoredFrom::Half.tokens(CHUNK),
-            most: None,
-            budget: Some(budget.mul_f64((1.0 - TUNING) / 2.0).max(LEAST)),
-            fit: Fit {
-                basis: appraise::Basis::Auto,
-                free_bytes: speaking.machine.available_memory().map(|bytes| bytes.0),
-                folder: std::env::temp_dir(),
-            },
+        let entrant = |at: &usize| {
+            let way = &self.ways[*at];
+            let speech = speech_of(way);
+            Entrant {
+                name: way.name.clone(),
+                model: way.file.to_string_lossy().into_owned(),
+                variation: speech.cache_flags(),
+                speech,
+            }
         };
-        let folder = model::cache_folder()?.join("scores");
-        let mut cache = ResultCache::of_kind(&folder, appraise::Kept::SCHEMA).ok();
-        let display = Display::new(printer);
-        let found = appraise::appraise(
-            &mut speaking.engine,
-            &speaking.identity,
-            &speaking.clock,
-            &asked,
-            cache.as_mut(),
-            &speaking.interrupted,
-            &mut |looking| display.show(looking),
+        let entrants: Vec<Entrant> = judged.iter().map(entrant).collect();
+        let own = self.ways.iter().find(|way| self.is_reference(way));
+        let layers = own.map(|way| speech_of(way).gpu_layers);
+        let floor = arguments.quality_floor.unwrap_or(Class::Good);
+        let asked = quality::Arguments::of_study(
+            &arguments.text,
+            budget(arguments).mul_f64(JUDGING).max(LEAST),
+            floor,
+            layers.unwrap_or_default(),
         );
-        display.end();
-        let found = found.map_err(|error| match error {
-            appraise::AppraiseError::Interrupted => stopped(&self.folder),
-            error => speech::appraise_stop(&error),
-        })?;
-        if speaking.interrupted.load(Ordering::Relaxed) {
-            return Err(stopped(&self.folder));
+        let path = reference.path.to_string_lossy().into_owned();
+        let report = quality::compare(&asked, &path, &entrants, speaking, printer)?;
+        for (at, quality) in judged.into_iter().zip(&report.candidates) {
+            self.ways[at].candidate.quality = Some(quality.clone());
         }
-        let mut candidates: Vec<CandidateQuality> = Vec::new();
-        for (at, scores) in judged.iter().zip(&found.candidates) {
-            let way = &mut self.ways[*at];
-            let about = subject(&way.file.to_string_lossy(), &way.model);
-            way.candidate.quality = scores.candidate(about, String::new());
-            candidates.extend(way.candidate.quality.clone());
-        }
-        let scored = found.reference_nll.iter().map(|chunk| chunk.len() as u64).sum();
-        let source = match arguments.text.as_str() {
-            speech::BUILTIN => TextSource::Builtin,
-            path => TextSource::File { path: path.to_owned() },
-        };
-        self.quality = Some(QualityReport {
-            schema: QualityReport::SCHEMA.to_owned(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            created_at: global::now(),
-            command: typed_command(),
-            engine: format!("{} {}", speaking.identity.name, speaking.identity.version),
-            isa_variant,
-            reference: Some(subject(&path.to_string_lossy(), &file)),
-            text: QualityText {
-                source,
-                digest: blake3::hash(text.as_bytes()).to_hex().to_string(),
-                tokens: cut.tokens,
-                chunk_tokens: CHUNK,
-                chunks: u32::try_from(found.reference_nll.len()).unwrap_or(u32::MAX),
-                chunks_available: u32::try_from(cut.chunks.len()).unwrap_or(u32::MAX),
-                scored_tokens: scored,
-            },
-            candidates,
-            noise_floor: found.noise.as_ref().and_then(crate::quality::Accumulated::noise_floor),
-            stopped: found.stopped,
-            floor: Some(floor(arguments)),
-            notes: found.open.iter().map(|open| format!("still open: {open}")).collect(),
-            elapsed_ms: u64::try_from(speaking.clock.now().saturating_sub(began).as_millis())
-                .unwrap_or(0),
-        });
+        self.quality = Some(report);
         Ok(())
+    }
+
+    fn is_reference(&self, way: &Way) -> bool {
+        self.reference.as_ref().is_some_and(|reference| reference.digest == way.model.digest)
     }
 
     /// What each says to the same prompts, the likeliest token each time.
     /// Who cannot answer is left out with a word.
     fn ask(&mut self, speaking: &mut Speaking) {
-        let Some((path, _)) = self.reference.clone() else { return };
+        let Some(path) = self.reference.as_ref().map(|reference| reference.path.clone()) else {
+            return;
+        };
         let threads = speaking.threads(None);
         let mut prompts: Vec<Vec<Token>> = Vec::new();
         for prompt in PROMPTS {
@@ -648,14 +446,19 @@ impl Study {
                 }
             }
         }
-        let mut speakers = vec![("source".to_owned(), path.clone())];
-        let alone = |way: &&Way| way.file != path && way.setting.is_some();
-        let others = self.ways.iter().filter(alone);
-        speakers.extend(others.map(|way| (way.name.clone(), way.file.clone())));
+        let own = self.ways.iter().find(|way| self.is_reference(way));
+        let first = own.map_or_else(|| "reference".to_owned(), |way| way.name.clone());
+        let others =
+            self.ways.iter().filter(|way| !self.is_reference(way) && way.setting.is_some());
+        let others = others.map(|way| (way.name.clone(), way.file.clone(), speech_of(way)));
+        let speech = own.map(speech_of).unwrap_or_default();
+        let speakers: Vec<(String, PathBuf, Speech)> =
+            [(first.clone(), path, speech)].into_iter().chain(others).collect();
         let mut said: Vec<(String, Vec<Continuation>)> = Vec::new();
-        for (name, model) in speakers {
+        for (name, model, speech) in speakers {
+            let setting = appraise::speaking(threads, CHUNK, &speech);
             let job = ContinueJob {
-                speaker: Speaker { model, setting: speaking_setting(threads) },
+                speaker: Speaker { model, setting },
                 prompts: prompts.clone(),
                 tokens: ANSWER,
                 seed: None,
@@ -667,7 +470,7 @@ impl Study {
             }
         }
         // Answers are told by where they leave the reference's.
-        if said.first().is_none_or(|(name, _)| name != "source") {
+        if said.first().is_none_or(|(name, _)| *name != first) {
             return;
         }
         for (at, prompt) in PROMPTS.iter().enumerate() {
@@ -690,35 +493,35 @@ impl Study {
 
     /// The front and the choice.
     fn conclude(mut self, arguments: &Arguments, speaking: &Speaking) -> QuantizationStudy {
-        let limit = speaking.machine.available_memory();
-        let reference = self.reference.as_ref().map(|(path, _)| path.clone());
-        let mut points: Vec<FrontPoint> = Vec::new();
-        for way in &self.ways {
-            let mut point = FrontPoint::from(&way.candidate);
-            // A model is at no distance from itself.
-            if reference.as_ref() == Some(&way.file) {
-                point.divergence = Some((0.0, 0.0));
-            }
-            points.push(point);
-        }
+        let limit = speaking.all_memory();
         let measured: Vec<usize> =
-            (0..points.len()).filter(|at| self.ways[*at].setting.is_some()).collect();
-        let shown: Vec<FrontPoint> =
-            measured.iter().map(|at| FrontPoint { file_bytes: 0, ..points[*at].clone() }).collect();
-        let front: Vec<String> =
-            front(&shown).into_iter().map(|at| shown[at].name.clone()).collect();
+            (0..self.ways.len()).filter(|at| self.ways[*at].setting.is_some()).collect();
         let contenders: Vec<Contender> = measured
             .iter()
             .map(|at| {
-                let own = Contender::from(&self.ways[*at].candidate);
-                Contender { point: points[*at].clone(), ..own }
+                let mut contender = Contender::from(&self.ways[*at].candidate);
+                // A model is at no distance from itself.
+                if self.is_reference(&self.ways[*at]) {
+                    contender.point.divergence = Some((0.0, 0.0));
+                }
+                contender
             })
             .collect();
-        let source = contenders.iter().find(|it| it.point.name == "source");
+        let points: Vec<FrontPoint> = contenders.iter().map(|it| it.point.clone()).collect();
+        let front = front(&points).into_iter().map(|at| points[at].name.clone()).collect();
+        let source = measured.iter().zip(&points).find(|(at, _)| {
+            let way = &self.ways[**at];
+            if self.speed_only {
+                way.candidate.model == self.source
+            } else {
+                self.is_reference(way)
+            }
+        });
         let wish = Wish {
             floor: floor(arguments),
             memory_limit_bytes: limit.map(|bytes| bytes.0),
-            source: source.map(|it| it.point.clone()),
+            source: source.map(|(_, point)| point.clone()),
+            speed_only: self.speed_only,
         };
         let (choice, left_out) = match choose(&contenders, &wish) {
             Ok(choice) => {
@@ -742,7 +545,7 @@ impl Study {
             schema: QuantizationStudy::SCHEMA.to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             created_at: global::now(),
-            command: typed_command(),
+            command: global::command(),
             source: self.source,
             speed_only: self.speed_only,
             floor: floor(arguments),
@@ -757,13 +560,14 @@ impl Study {
     }
 }
 
+/// What changes answers in the setting that was found for a candidate.
+fn speech_of(way: &Way) -> Speech {
+    way.setting.as_ref().map(Speech::of).unwrap_or_default()
+}
+
 /// The folder of a candidate's run within the study's.
 fn own_folder(name: &str) -> String {
     name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-")
-}
-
-fn speaking_setting(threads: u32) -> Setting {
-    speaking(threads, CHUNK, &Speech::default())
 }
 
 fn floor(arguments: &Arguments) -> QualityClass {
@@ -786,10 +590,7 @@ fn types(arguments: &Arguments) -> Vec<String> {
     names
 }
 
-fn open(path: &Path) -> Result<ModelFile, Stop> {
-    ModelFile::open(path).map_err(|error| Stop::from_error(Exit::Usage, &error))
-}
-
+/// A file's name without its folder and ending.
 fn short(typed: &str) -> String {
     let stem = Path::new(typed).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     stem.unwrap_or_else(|| typed.to_owned())
