@@ -57,7 +57,7 @@ fn pages() -> Vec<PathBuf> {
     let runs = fs::read_dir(root.join("reports")).unwrap();
     pages.extend(runs.map(|run| run.unwrap().path().join("report.html")).filter(|it| it.exists()));
     // A run of a study has the study in its own page.
-    pages.push(root.join("reports/quant-2-core-vm/q4_k_m/report.html"));
+    pages.push(root.join("reports/quant-2-core-vm/q3_k_m/report.html"));
     pages
 }
 

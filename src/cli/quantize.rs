@@ -358,12 +358,11 @@ fn mixed(
     };
     probe_chunks.truncate(MIX_CHUNKS.0);
     proof_chunks.truncate(MIX_CHUNKS.1);
-    let isa_variant = Some(speaking.variant(None, [source.path.as_path()])?);
     let wish = MixWish {
         targets,
         no_slower_than: arguments.no_slower_than.clone(),
         importance: importance.map(Path::to_owned),
-        setting: appraise::speaking(threads, CHUNK, &Speech { isa_variant, ..Speech::default() }),
+        setting: appraise::speaking(threads, CHUNK, &Speech::default()),
         probe_chunks,
         proof_chunks,
         from: ScoredFrom::Half.tokens(CHUNK),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use autotune_engine::api::{
     Bytes, Clock, Engine, Failure, Identity, Job, Language, RoundingJob, Setting, ThreadSetting,
-    Token, Work,
+    Token, VariantVerdict, Work,
 };
 
 use super::QuantizeError;
@@ -71,6 +71,8 @@ pub(super) struct Instruments<'a> {
     pub(super) interrupted: &'a AtomicBool,
     pub(super) source: &'a Source,
     pub(super) wish: &'a MixWish,
+    /// The setting that everything is asked under.
+    pub(super) setting: Setting,
 }
 
 impl Instruments<'_> {
@@ -152,6 +154,22 @@ impl Instruments<'_> {
         let problem = Problem { types, tensors: chosen, coefficients, guards: Guards::default() };
         let rest = rest(self.source, &problem);
         Ok(Ground { problem, uniforms, plans, rest })
+    }
+
+    /// The best CPU variant that multiplies rightly in the source's types and in all that a mix may
+    /// have; as the setting has it where none does.
+    pub(super) fn agree_on_variant(&mut self, problem: &Problem) -> Result<(), QuantizeError> {
+        let own = self.source.tensors().map(|tensor| tensor.kind.name.to_owned());
+        let chosen = problem.types.iter().map(|kind| kind.name.clone());
+        let types: BTreeSet<String> = own.chain(chosen).collect();
+        let types: Vec<String> = types.into_iter().collect();
+        let failed =
+            |cause| QuantizeError::Engine { what: "the choice of a CPU variant".to_owned(), cause };
+        let variants = self.engine.variants(&types).map_err(failed)?;
+        let usable = variants.into_iter().find(|it| it.verdict == VariantVerdict::Usable);
+        let setting = &mut self.setting.process;
+        setting.isa_variant = usable.map(|it| it.name).or_else(|| setting.isa_variant.take());
+        Ok(())
     }
 
     /// The divergence of each group alone; groups without a type to probe are left out.
@@ -276,8 +294,8 @@ impl Instruments<'_> {
     /// Seconds for a generated token, once.
     fn visit(&mut self, model: &Path, tokens: u32, seed: u32) -> Result<f64, QuantizeError> {
         self.check()?;
-        let threads = ThreadSetting::of(self.wish.setting.threads.threads);
-        let setting = Setting { threads, ..self.wish.setting.clone() };
+        let threads = ThreadSetting::of(self.setting.threads.threads);
+        let setting = Setting { threads, ..self.setting.clone() };
         let work = Work {
             prompt_tokens: 0,
             generate_tokens: tokens,
@@ -309,7 +327,7 @@ impl Instruments<'_> {
             model: path.to_owned(),
             bytes: bytes.0,
             digest: digest.to_owned(),
-            setting: self.wish.setting.clone(),
+            setting: self.setting.clone(),
         };
         let file = &self.source.file;
         let asked = Asked {

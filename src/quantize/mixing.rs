@@ -143,7 +143,8 @@ pub fn mix(
             return Err(QuantizeError::Exists(place));
         }
     }
-    let mut bench = Instruments { engine, identity, clock, interrupted, source, wish };
+    let setting = wish.setting.clone();
+    let mut bench = Instruments { engine, identity, clock, interrupted, source, wish, setting };
     tell(Step::Rounding);
     let mut ground = bench.ground()?;
     let weights = ground.problem.weights();
@@ -153,6 +154,7 @@ pub fn mix(
         .map(|it| it.target.budget(weights, &ground.rest))
         .collect::<Result<_, _>>()?;
     let Some(first) = wish.targets.first() else { return Ok(Vec::new()) };
+    bench.agree_on_variant(&ground.problem)?;
     let folder = existing(&first.placed.folder);
     let workshop = workshop(folder, "mix")
         .map_err(|cause| QuantizeError::Write { path: folder.to_owned(), cause })?;

@@ -2,6 +2,7 @@
 //! token, all models on the same piece of a chunk before anyone goes on. Nothing but the logits of
 //! that piece is ever kept.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::Path;
 
@@ -31,8 +32,9 @@ struct Row {
 }
 
 impl Row {
-    /// `None` where a logit is not a number, or all are infinitely unlikely.
-    fn of(logits: &[f32]) -> Option<Self> {
+    /// `None` where a logit is not a number, or all are infinitely unlikely. `weigh` hears of each
+    /// token's exponential: its probability times something that is the same for all.
+    fn of(logits: &[f32], mut weigh: impl FnMut(usize, f64)) -> Option<(Self, f64)> {
         let (mut top, mut most) = (0, f32::NEG_INFINITY);
         for (at, logit) in logits.iter().enumerate() {
             if *logit > most {
@@ -40,9 +42,14 @@ impl Row {
             }
         }
         let most = f64::from(most);
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum();
+        let mut sum = 0.0;
+        for (at, logit) in logits.iter().enumerate() {
+            let weight = (f64::from(*logit) - most).exp();
+            weigh(at, weight);
+            sum += weight;
+        }
         let ln_sum = most + sum.ln();
-        ln_sum.is_finite().then_some(Self { top, ln_sum })
+        ln_sum.is_finite().then_some((Self { top, ln_sum }, sum))
     }
 
     fn nll(&self, logits: &[f32], token: usize) -> f64 {
@@ -50,33 +57,61 @@ impl Row {
     }
 }
 
-/// A reference's row: its logits where it speaks, logarithms of probabilities where it is read.
-#[derive(Debug, Clone)]
-struct Said {
-    row: Row,
+/// What a stored reference remembers exactly, beside its rounded logarithms of probabilities.
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    top: usize,
     nll: f64,
 }
 
-/// Kullback-Leibler divergence of the candidate from the reference, in nats.
-fn divergence(reference: &[f32], row: &Row, candidate: &[f32], other: &Row) -> f64 {
-    let shift = other.ln_sum - row.ln_sum;
-    reference
-        .iter()
-        .zip(candidate)
-        .map(|(a, b)| {
-            let (a, b) = (f64::from(*a), f64::from(*b));
-            let p = (a - row.ln_sum).exp();
-            if p > 0.0 { p * (a - b + shift) } else { 0.0 }
-        })
-        .sum()
+/// One position of everybody.
+#[derive(Debug, Clone, PartialEq)]
+struct Position {
+    row: Row,
+    nll: f64,
+    /// Of each candidate: negative log likelihood, divergence, whether both have the same top.
+    candidates: Vec<(f64, f64, bool)>,
 }
 
-/// Everything of a piece of a chunk.
-#[derive(Debug, Default)]
-struct PieceScores {
-    reference_nll: Vec<f64>,
-    tops: Vec<usize>,
-    candidates: Vec<ChunkScore>,
+impl Position {
+    /// The Kullback-Leibler divergence of a candidate with logits b from the reference with logits
+    /// a is Σ e^a (a - b) / Σ e^a + ln Σ e^b - ln Σ e^a, in nats: one exponential for each token of
+    /// each. An error is the place of who has no distribution, the reference first.
+    fn of(
+        reference: &[f32],
+        remembered: Option<Remembered>,
+        candidates: &[&[f32]],
+        token: usize,
+    ) -> Result<Self, usize> {
+        // Threads live as long as a piece; what they keep is as large as one row.
+        thread_local!(static WEIGHTS: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) });
+        WEIGHTS.with_borrow_mut(|weights| {
+            weights.resize(reference.len(), 0.0);
+            let (row, sum) =
+                Row::of(reference, |at, weight| weights[at] = weight).ok_or(0_usize)?;
+            // Rounding may have made equals of the likeliest tokens; which came first is stored.
+            let row = remembered.map_or(row, |it| Row { top: it.top, ..row });
+            let nll = remembered.map_or_else(|| row.nll(reference, token), |it| it.nll);
+            let mut all = Vec::with_capacity(candidates.len());
+            for (place, logits) in candidates.iter().enumerate() {
+                let (own, _) = Row::of(logits, |_, _| {}).ok_or(place + 1)?;
+                let further: f64 = weights
+                    .iter()
+                    .zip(reference)
+                    .zip(*logits)
+                    .filter(|((weight, _), _)| **weight > 0.0)
+                    .map(|((weight, a), b)| weight * (f64::from(*a) - f64::from(*b)))
+                    .sum();
+                let divergence = further / sum + (own.ln_sum - row.ln_sum);
+                let own_nll = own.nll(logits, token);
+                if !divergence.is_finite() || !own_nll.is_finite() {
+                    return Err(place + 1);
+                }
+                all.push((own_nll, divergence, own.top == row.top));
+            }
+            Ok(Self { row, nll, candidates: all })
+        })
+    }
 }
 
 /// Scores all chunks. The contexts are the live reference's, if there is one, and then the
@@ -101,7 +136,7 @@ pub(super) fn score(contexts: &mut [&mut Context], job: &ScoreJob) -> Result<Sco
         Scores { reference_nll: Vec::new(), candidates: vec![Vec::new(); job.candidates.len()] };
     for chunk in &job.chunks {
         let mut reference_nll = Vec::new();
-        let mut candidates: Vec<ChunkScore> = vec![empty(); job.candidates.len()];
+        let mut candidates = vec![ChunkScore::default(); job.candidates.len()];
         for context in contexts.iter_mut() {
             context.clear();
         }
@@ -124,12 +159,16 @@ pub(super) fn score(contexts: &mut [&mut Context], job: &ScoreJob) -> Result<Sco
                 feed(context, chunk, fed.clone(), begin..end).map_err(|why| named(name, why))?;
             }
             let next: Vec<Token> = chunk[begin + 1..=end].to_vec();
-            let found = compare(contexts, job, &names, &next, vocabulary, &mut stored, &mut keep)?;
-            reference_nll.extend(found.reference_nll);
-            for (all, piece) in candidates.iter_mut().zip(found.candidates) {
-                all.nll.extend(piece.nll);
-                all.divergence.extend(piece.divergence);
-                all.same_top.extend(piece.same_top);
+            for position in
+                compare(contexts, job, &names, &next, vocabulary, &mut stored, &mut keep)?
+            {
+                reference_nll.push(position.nll);
+                for (all, (nll, divergence, same)) in candidates.iter_mut().zip(position.candidates)
+                {
+                    all.nll.push(nll);
+                    all.divergence.push(divergence);
+                    all.same_top.push(same);
+                }
             }
             begin = end;
         }
@@ -142,10 +181,6 @@ pub(super) fn score(contexts: &mut [&mut Context], job: &ScoreJob) -> Result<Sco
         keep.finish()?;
     }
     Ok(scores)
-}
-
-fn empty() -> ChunkScore {
-    ChunkScore { nll: Vec::new(), divergence: Vec::new(), same_top: Vec::new() }
 }
 
 /// The speakers' models, in the order of the contexts.
@@ -212,67 +247,49 @@ fn compare(
     vocabulary: usize,
     stored: &mut Option<Reader>,
     keep: &mut Option<Writer>,
-) -> Result<PieceScores, Failure> {
+) -> Result<Vec<Position>, Failure> {
     let threads = speakers(job).first().map_or(1, |it| it.setting.threads.threads_batch as usize);
-    let (live, candidates) = contexts.split_at_mut(usize::from(stored.is_none()));
-    let reference: &[f32];
-    let rows: Vec<Option<Said>>;
-    match (live.first_mut(), stored) {
-        (Some(context), _) => {
-            reference = context.all_logits(next.len()).ok_or_else(|| lost(names[0]))?;
-            rows = per_row(threads, next, vocabulary, |at, token| {
-                let logits = &reference[at * vocabulary..][..vocabulary];
-                let row = Row::of(logits)?;
-                Some(Said { nll: row.nll(logits, token), row })
-            });
-        }
-        (None, Some(stored)) => {
-            let piece = stored.next(next.len())?;
-            reference = piece.values;
-            rows = per_row(threads, next, vocabulary, |at, _| {
-                let logits = &reference[at * vocabulary..][..vocabulary];
-                // Rounding may have made equals of the likeliest tokens; which came first is stored.
-                let row = Row { top: piece.tops[at], ..Row::of(logits)? };
-                Some(Said { nll: piece.nll[at], row })
-            });
-        }
-        (None, None) => return Err(Failure::refused("there is nobody to compare with")),
+    let mut said: Vec<&[f32]> = Vec::new();
+    for (context, name) in contexts.iter_mut().zip(names) {
+        said.push(context.all_logits(next.len()).ok_or_else(|| lost(name))?);
     }
-    let said: Vec<Said> =
-        rows.into_iter().collect::<Option<_>>().ok_or_else(|| nan(names.first().copied()))?;
-    if let Some(keep) = keep {
-        for (at, said) in said.iter().enumerate() {
-            let logits = &reference[at * vocabulary..][..vocabulary];
-            keep.row(logits, said.row.ln_sum, said.row.top, said.nll)?;
-        }
-    }
-    let mut piece = PieceScores {
-        reference_nll: said.iter().map(|said| said.nll).collect(),
-        tops: said.iter().map(|said| said.row.top).collect(),
-        candidates: Vec::new(),
+    let piece = match stored {
+        Some(stored) => Some(stored.next(next.len())?),
+        None => None,
     };
-    let first = usize::from(names.len() > candidates.len());
-    for (context, name) in candidates.iter_mut().zip(&names[first..]) {
-        let logits = context.all_logits(next.len()).ok_or_else(|| lost(name))?;
-        let rows = per_row(threads, next, vocabulary, |at, token| {
-            let own = &logits[at * vocabulary..][..vocabulary];
-            let row = Row::of(own)?;
-            let reference = &reference[at * vocabulary..][..vocabulary];
-            let distance = divergence(reference, &said[at].row, own, &row);
-            let nll = row.nll(own, token);
-            let same = row.top == piece.tops[at];
-            (distance.is_finite() && nll.is_finite()).then_some((nll, distance, same))
-        });
-        let mut score = empty();
-        for row in rows {
-            let (nll, distance, same) = row.ok_or_else(|| nan(Some(name)))?;
-            score.nll.push(nll);
-            score.divergence.push(distance);
-            score.same_top.push(same);
-        }
-        piece.candidates.push(score);
+    let (reference, candidates) = match (&piece, said.split_first()) {
+        (Some(piece), _) => (piece.values, said.as_slice()),
+        (None, Some((reference, candidates))) => (*reference, candidates),
+        (None, None) => return Err(Failure::refused("there is nobody to compare with")),
+    };
+    let rows = per_row(threads, next, vocabulary, |at, token| {
+        let row = |logits: &[f32]| -> std::ops::Range<usize> {
+            debug_assert_eq!(logits.len(), next.len() * vocabulary);
+            at * vocabulary..(at + 1) * vocabulary
+        };
+        let remembered =
+            piece.as_ref().map(|piece| Remembered { top: piece.tops[at], nll: piece.nll[at] });
+        let candidates: Vec<&[f32]> = candidates.iter().map(|it| &it[row(it)]).collect();
+        Some(Position::of(&reference[row(reference)], remembered, &candidates, token))
+    });
+    let mut positions = Vec::with_capacity(rows.len());
+    for row in rows {
+        // Nobody is named where a token is in no vocabulary.
+        let row = row.unwrap_or(Err(0));
+        let name = |who: usize| match (&piece, who) {
+            (Some(_), 0) => None,
+            (Some(_), who) => names.get(who - 1).copied(),
+            (None, who) => names.get(who).copied(),
+        };
+        positions.push(row.map_err(|who| nan(name(who)))?);
     }
-    Ok(piece)
+    if let Some(keep) = keep {
+        for (at, position) in positions.iter().enumerate() {
+            let logits = &reference[at * vocabulary..][..vocabulary];
+            keep.row(logits, position.row.ln_sum, position.row.top, position.nll)?;
+        }
+    }
+    Ok(positions)
 }
 
 fn lost(name: &Path) -> Failure {
@@ -324,11 +341,18 @@ fn per_row<T: Send>(
 mod tests {
     use super::*;
 
+    fn alone(logits: &[f32]) -> Option<Row> {
+        Row::of(logits, |_, _| {}).map(|(row, _)| row)
+    }
+
+    fn divergence(reference: &[f32], candidate: &[f32]) -> Result<f64, usize> {
+        Position::of(reference, None, &[candidate], 0).map(|it| it.candidates[0].1)
+    }
+
     #[test]
     fn a_distribution_is_at_no_distance_from_itself() {
         let logits: Vec<f32> = (0..1000_u16).map(|at| (f32::from(at) * 0.37).sin() * 9.0).collect();
-        let row = Row::of(&logits).unwrap();
-        assert!(divergence(&logits, &row, &logits, &row).abs() < f64::MIN_POSITIVE);
+        assert!(divergence(&logits, &logits).unwrap().abs() < f64::MIN_POSITIVE);
     }
 
     #[test]
@@ -336,22 +360,27 @@ mod tests {
         // A quarter and three quarters against halves; logits may be shifted at will.
         let p = [0.25_f32.ln() + 5.0, 0.75_f32.ln() + 5.0];
         let q = [-2.0_f32, -2.0];
-        let (a, b) = (Row::of(&p).unwrap(), Row::of(&q).unwrap());
         let known = 0.25 * (0.5_f64).ln() + 0.75 * (1.5_f64).ln();
-        assert!((divergence(&p, &a, &q, &b) - known).abs() < 1e-7);
-        assert!((a.nll(&p, 0) - 4.0_f64.ln()).abs() < 1e-6);
-        assert_eq!((a.top, b.top), (1, 0));
+        assert!((divergence(&p, &q).unwrap() - known).abs() < 1e-7);
+        let found = Position::of(&p, None, &[&q, &p], 0).unwrap();
+        assert!((found.nll - 4.0_f64.ln()).abs() < 1e-6);
+        assert!((found.candidates[0].0 - 2.0_f64.ln()).abs() < 1e-6);
+        assert_eq!(found.candidates.iter().map(|it| it.2).collect::<Vec<_>>(), [false, true]);
+        let told = Some(Remembered { top: 0, nll: 7.0 });
+        let found = Position::of(&p, told, &[&q], 0).unwrap();
+        assert!(found.candidates[0].2 && (found.nll - 7.0).abs() < 1e-12);
     }
 
     #[test]
     fn what_cannot_happen_adds_nothing_and_a_nan_is_found() {
         let p = [0.0, f32::NEG_INFINITY];
         let q = [0.0, 0.0];
-        let (a, b) = (Row::of(&p).unwrap(), Row::of(&q).unwrap());
-        assert!((divergence(&p, &a, &q, &b) - 2.0_f64.ln()).abs() < 1e-12);
-        assert!(divergence(&q, &b, &p, &a).is_infinite());
+        assert!((divergence(&p, &q).unwrap() - 2.0_f64.ln()).abs() < 1e-12);
+        assert_eq!(divergence(&q, &p), Err(1));
         for logits in [[0.0, f32::NAN], [f32::NEG_INFINITY; 2], [f32::INFINITY, 0.0]] {
-            assert_eq!(Row::of(&logits), None, "{logits:?}");
+            assert_eq!(alone(&logits), None, "{logits:?}");
+            assert_eq!(divergence(&logits, &q), Err(0), "{logits:?}");
+            assert_eq!(divergence(&q, &logits), Err(1), "{logits:?}");
         }
     }
 

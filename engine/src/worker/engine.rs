@@ -56,7 +56,7 @@ pub struct WorkerEngine {
     identity: Option<Identity>,
     last_log: Vec<String>,
     canceller: Canceller,
-    types: Option<(FileKey, Vec<String>)>,
+    types: BTreeMap<FileKey, Vec<String>>,
 }
 
 /// A file, and which writing of it.
@@ -85,7 +85,7 @@ impl WorkerEngine {
             identity: None,
             last_log: Vec::new(),
             canceller: Canceller::default(),
-            types: None,
+            types: BTreeMap::new(),
         }
     }
 
@@ -153,14 +153,12 @@ impl WorkerEngine {
     pub fn weight_types(&mut self, model: &Path) -> Result<Vec<String>, Failure> {
         let key = file_key(model);
         let model = key.0.clone();
-        if let Some((known, types)) = &self.types
-            && *known == key
-        {
+        if let Some(types) = self.types.get(&key) {
             return Ok(types.clone());
         }
         match self.once(Ask::WeightTypes { model })? {
             Answer::WeightTypes(types) => {
-                self.types = Some((key, types.clone()));
+                self.types.insert(key, types.clone());
                 Ok(types)
             }
             other => Err(mismatch(&other)),
