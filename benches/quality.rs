@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/train-tiny");
 
 fn main() {
@@ -75,7 +75,7 @@ impl Scene {
         self.ours(&["quantize", &source, "--to", "q4_k_m", "-o", "."]);
         let candidate = format!("{stem}-q4_k_m.gguf");
         let text = format!("{TINY}/held-out.txt");
-        let chunks = if model.is_some() { "2" } else { "16" };
+        let chunks = if model.is_some() { "8" } else { "64" };
         let (mut own, mut its) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             own.push(timed(|| {

@@ -74,8 +74,6 @@ pub fn speaking(threads: u32, chunk_tokens: u32, speech: &Speech) -> Setting {
             sequences: speech.sequences.max(1),
             ..ContextSetting::default()
         },
-        // Threads that spin would take the processor from those of the model that is asked next:
-        // with a small model and two cores twice the time.
-        threads: ThreadSetting { poll: 0, ..ThreadSetting::of(threads) },
+        threads: ThreadSetting::of(threads),
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct Context {
     flash_attention: FlashAttention,
     // The last one is attached. The one before it stays until something was computed with the
     // last: only then does ggml's CPU backend let go of it.
-    pools: Vec<(ThreadSetting, Pools, Vec<i32>)>,
+    pools: Vec<(ThreadSetting, Arc<Pools>, Vec<i32>)>,
 }
 
 // SAFETY: llama.cpp binds a context to no thread as long as one at a time uses it, and every
@@ -303,16 +303,38 @@ impl Context {
             return Ok(());
         }
         let before = crew::threads();
-        let pools = Pools::new(setting)?;
+        let pools = Arc::new(Pools::new(setting)?);
         let made = crew::threads().into_iter().filter(|thread| !before.contains(thread)).collect();
-        // SAFETY: the context is alive and will own the pools, which it frees after itself. The
-        // counts are those of the pools: with OpenMP a larger one would read past a pool's end.
+        self.take(setting, pools, made);
+        Ok(())
+    }
+
+    /// The same with the threads of another context that computes in turn with this one: threads of
+    /// their own would spin while the other's work.
+    pub(super) fn attach_beside(
+        &mut self,
+        other: &Self,
+        setting: &ThreadSetting,
+    ) -> Result<(), Failure> {
+        let Some((_, pools, made)) = other.pools.last().filter(|(known, ..)| known == setting)
+        else {
+            return self.attach(setting);
+        };
+        if self.pools.last().is_none_or(|(_, own, _)| !Arc::ptr_eq(own, pools)) {
+            self.take(setting, Arc::clone(pools), made.clone());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, setting: &ThreadSetting, pools: Arc<Pools>, made: Vec<i32>) {
+        // SAFETY: the context is alive and will own the pools, or its share in them, which it gives
+        // up after itself. The counts are those of the pools: with OpenMP a larger one would read
+        // past a pool's end.
         unsafe {
             sys::llama_set_n_threads(self.as_ptr(), pools.threads(), pools.threads_batch());
             sys::llama_attach_threadpool(self.as_ptr(), pools.decode(), pools.batch());
         }
         self.pools.push((setting.clone(), pools, made));
-        Ok(())
     }
 
     /// Where the threads of the last pool, and the one that calls this, may run and how urgently.

@@ -29,6 +29,9 @@ struct Pool {
 // waking a paused pool binds that thread anew.
 unsafe impl Send for Pool {}
 
+// SAFETY: what a shared one offers are numbers, its address, and pausing, which takes ggml's lock.
+unsafe impl Sync for Pool {}
+
 impl Pool {
     fn new(setting: &ThreadSetting, threads: u32, paused: bool) -> Result<Self, Failure> {
         let missing = || Failure::refused("the CPU module has no thread pool");

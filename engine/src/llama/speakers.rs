@@ -93,8 +93,11 @@ impl Speakers {
             self.speaking.iter_mut().map(|it| &mut it.context).collect();
         let done = std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                for (context, speaker) in contexts.iter_mut().zip(wanted) {
-                    context.attach(&speaker.setting.threads)?;
+                if let Some((first, others)) = contexts.split_first_mut() {
+                    first.attach(&wanted[0].setting.threads)?;
+                    for (context, speaker) in others.iter_mut().zip(&wanted[1..]) {
+                        context.attach_beside(first, &speaker.setting.threads)?;
+                    }
                 }
                 let result = work(&mut contexts);
                 for context in &mut contexts {
