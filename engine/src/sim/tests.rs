@@ -129,16 +129,21 @@ fn loads_cost_time_and_bring_speed() {
         "[repack]\nprefill_speed = 1.5\ndecode_speed = 1.0\nload_s = 2.0\n\
          [[load_modes]]\nmode = \"none\"\nload_s = 1.0\nbandwidth = 1.1",
     );
-    let plain = setting(4);
-    let packed = changed(4, |it| it.load.repack = Toggle::On);
-    let read = changed(4, |it| it.load.load_mode = LoadMode::None);
+    let unpacked = |threads, change: fn(&mut Setting)| {
+        let mut setting = changed(threads, change);
+        setting.load.repack = Toggle::Off;
+        setting
+    };
+    let plain = unpacked(4, |_| ());
+    let packed = setting(4);
+    let read = unpacked(4, |it| it.load.load_mode = LoadMode::None);
     assert!(pace(&world, &packed).0 < 0.8 * pace(&world, &plain).0);
     assert!(pace(&world, &read).1 < pace(&world, &plain).1);
     let load_s = |to: &Setting| world.switch(None, to).load_s.unwrap();
     assert!((load_s(&packed) - load_s(&plain) - 2.0).abs() < 1e-9);
     assert!((load_s(&read) - load_s(&plain) - 1.0).abs() < 1e-9);
     assert!(world.switch(Some(&plain), &plain).total_s().abs() < f64::EPSILON);
-    let threads = changed(2, |_| ());
+    let threads = unpacked(2, |_| ());
     assert!(world.switch(Some(&plain), &threads).total_s().abs() < f64::EPSILON);
     assert!(world.switch(Some(&plain), &packed).process_s.is_none());
 }
