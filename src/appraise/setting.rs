@@ -74,6 +74,8 @@ pub fn speaking(threads: u32, chunk_tokens: u32, speech: &Speech) -> Setting {
             sequences: speech.sequences.max(1),
             ..ContextSetting::default()
         },
-        threads: ThreadSetting::of(threads),
+        // Threads that spin would take the processor from those that compare the answers: with a
+        // small model and two cores twice the time.
+        threads: ThreadSetting { poll: 0, ..ThreadSetting::of(threads) },
     }
 }
