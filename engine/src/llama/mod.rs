@@ -13,6 +13,7 @@ mod crew;
 mod device_modules;
 mod device_rate;
 mod devices;
+mod distribution;
 mod engine;
 mod forecast;
 mod graph;

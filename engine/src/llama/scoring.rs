@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::context::{Context, Entry};
+use super::distribution::{Row, weighted_difference};
 use super::speakers::{check_tokens, named};
 use super::stored::{Reader, Writer};
 use crate::api::{ChunkScore, Failure, Reference, ScoreJob, Scores, Speaker, Token};
@@ -20,41 +21,6 @@ const PIECE: (usize, usize) = (16, 512);
 pub(super) fn piece_of(vocabulary: usize) -> u32 {
     let fits = LOGITS_BYTES / size_of::<f32>() / vocabulary.max(1);
     u32::try_from(fits.clamp(PIECE.0, PIECE.1)).unwrap_or(u32::MAX)
-}
-
-/// One scored position of one model: what is needed of its distribution beside the logits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Row {
-    /// The likeliest token, the first of equals.
-    top: usize,
-    /// Natural logarithm of the sum of the exponentials of all logits.
-    ln_sum: f64,
-}
-
-impl Row {
-    /// `None` where a logit is not a number, or all are infinitely unlikely. `weigh` hears of each
-    /// token's exponential: its probability times something that is the same for all.
-    fn of(logits: &[f32], mut weigh: impl FnMut(usize, f64)) -> Option<(Self, f64)> {
-        let (mut top, mut most) = (0, f32::NEG_INFINITY);
-        for (at, logit) in logits.iter().enumerate() {
-            if *logit > most {
-                (top, most) = (at, *logit);
-            }
-        }
-        let most = f64::from(most);
-        let mut sum = 0.0;
-        for (at, logit) in logits.iter().enumerate() {
-            let weight = (f64::from(*logit) - most).exp();
-            weigh(at, weight);
-            sum += weight;
-        }
-        let ln_sum = most + sum.ln();
-        ln_sum.is_finite().then_some((Self { top, ln_sum }, sum))
-    }
-
-    fn nll(&self, logits: &[f32], token: usize) -> f64 {
-        self.ln_sum - f64::from(logits[token])
-    }
 }
 
 /// What a stored reference remembers exactly, beside its rounded logarithms of probabilities.
@@ -83,25 +49,21 @@ impl Position {
         candidates: &[&[f32]],
         token: usize,
     ) -> Result<Self, usize> {
-        // Threads live as long as a piece; what they keep is as large as one row.
-        thread_local!(static WEIGHTS: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) });
+        // Threads live as long as a piece; what they keep is as large as one row of each.
+        thread_local!(static WEIGHTS: RefCell<[Vec<f64>; 2]> = const { RefCell::new([const { Vec::new() }; 2]) });
         WEIGHTS.with_borrow_mut(|weights| {
-            weights.resize(reference.len(), 0.0);
-            let (row, sum) =
-                Row::of(reference, |at, weight| weights[at] = weight).ok_or(0_usize)?;
+            for weights in &mut *weights {
+                weights.resize(reference.len(), 0.0);
+            }
+            let [weights, other] = weights;
+            let (row, sum) = Row::of(reference, weights).ok_or(0_usize)?;
             // Rounding may have made equals of the likeliest tokens; which came first is stored.
             let row = remembered.map_or(row, |it| Row { top: it.top, ..row });
             let nll = remembered.map_or_else(|| row.nll(reference, token), |it| it.nll);
             let mut all = Vec::with_capacity(candidates.len());
             for (place, logits) in candidates.iter().enumerate() {
-                let (own, _) = Row::of(logits, |_, _| {}).ok_or(place + 1)?;
-                let further: f64 = weights
-                    .iter()
-                    .zip(reference)
-                    .zip(*logits)
-                    .filter(|((weight, _), _)| **weight > 0.0)
-                    .map(|((weight, a), b)| weight * (f64::from(*a) - f64::from(*b)))
-                    .sum();
+                let (own, _) = Row::of(logits, other).ok_or(place + 1)?;
+                let further = weighted_difference(weights, reference, logits);
                 let divergence = further / sum + (own.ln_sum - row.ln_sum);
                 let own_nll = own.nll(logits, token);
                 if !divergence.is_finite() || !own_nll.is_finite() {
@@ -342,7 +304,7 @@ mod tests {
     use super::*;
 
     fn alone(logits: &[f32]) -> Option<Row> {
-        Row::of(logits, |_, _| {}).map(|(row, _)| row)
+        Row::of(logits, &mut vec![0.0; logits.len()]).map(|(row, _)| row)
     }
 
     fn divergence(reference: &[f32], candidate: &[f32]) -> Result<f64, usize> {
