@@ -200,7 +200,8 @@ pub struct QuantizeJob {
 /// What a quantization is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quantized {
-    /// ggml's name of each tensor's type, in the source's order.
+    /// ggml's name of each tensor's type, in the source's order, of a dry run. A file that was
+    /// written says it itself.
     pub tensors: Vec<(String, String)>,
     /// What llama.cpp warned of.
     pub warnings: Vec<String>,
