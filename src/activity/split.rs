@@ -139,11 +139,11 @@ impl Split {
         let cpu_s = look.cpu_share() * look.span_s;
         self.seconds += look.span_s;
         self.cpu_s += cpu_s;
-        self.wanted_s += look.on_cpu_s + look.queued_s;
+        self.wanted_s += look.wanted_s();
         self.on_cpu_s += look.on_cpu_s;
         if look.wanted() >= PARALLEL {
             self.parallel_s += look.span_s;
-            self.parallel_wanted_s += look.on_cpu_s + look.queued_s;
+            self.parallel_wanted_s += look.wanted_s();
         }
         let waited_s = look.span_s - cpu_s;
         if waited_s > 0.0 {

@@ -46,6 +46,9 @@ pub struct Look {
     pub on_cpu_s: f64,
     /// Time that threads were ready to run and waited for a processor.
     pub queued_s: f64,
+    /// Time beside it that somebody wanted a processor, where processes ended meanwhile: these took
+    /// their accounts along, and who was ready when the look was taken speaks for them.
+    pub ready_s: f64,
     /// What nobody could go on without, were nobody running.
     pub waiting: Option<Waiting>,
     /// Threads that waited for just that.
@@ -67,10 +70,16 @@ pub struct Look {
 }
 
 impl Look {
-    /// Processors wanted, on the average: running or ready to.
+    /// Processor time that was wanted, the sum over threads: running or ready to.
+    #[must_use]
+    pub fn wanted_s(&self) -> f64 {
+        self.on_cpu_s + self.queued_s + self.ready_s
+    }
+
+    /// Processors wanted, on the average.
     #[must_use]
     pub fn wanted(&self) -> f64 {
-        if self.span_s > 0.0 { (self.on_cpu_s + self.queued_s) / self.span_s } else { 0.0 }
+        if self.span_s > 0.0 { self.wanted_s() / self.span_s } else { 0.0 }
     }
 
     /// The share of it in which somebody wanted a processor; overlaps that cannot be seen are taken
@@ -90,6 +99,7 @@ impl Look {
         self.span_s += next.span_s;
         self.on_cpu_s += next.on_cpu_s;
         self.queued_s += next.queued_s;
+        self.ready_s += next.ready_s;
         self.awake = self.awake.max(next.awake);
         self.threads = self.threads.max(next.threads);
         self.processes = self.processes.max(next.processes);

@@ -320,6 +320,49 @@ fn children_that_came_and_went_between_two_looks_count() {
 }
 
 #[test]
+fn who_is_ready_speaks_for_those_who_left_with_their_accounts() {
+    for (state, ready_s) in [('R', 0.015), ('S', 0.0), ('D', 0.0)] {
+        let door = one();
+        door.children(7, "8");
+        door.task(Task::new(8, 7, 'R'));
+        let mut watch = start(&door);
+        // One child ended unseen and the next began, which has used a little so far.
+        door.pass(0.02);
+        door.remove(8);
+        door.children(7, "9");
+        door.task(Task { used_ms: 4, queued_ms: 1, ..Task::new(9, 7, state) });
+        watch.look();
+        // Nobody came or went: what is not accounted for was waited for.
+        door.pass(0.02);
+        watch.look();
+        let series = watch.finish();
+        let found: Vec<f64> = series.looks.iter().map(|look| look.ready_s).collect();
+        assert!((found[0] - ready_s).abs() < 1e-9 && found[1].abs() < 1e-9, "{state}: {found:?}");
+    }
+}
+
+#[test]
+fn ticks_that_come_late_are_not_wanted_twice() {
+    let door = one();
+    door.children(7, "8");
+    door.task(Task::new(8, 7, 'R'));
+    let mut watch = start(&door);
+    door.pass(0.02);
+    door.remove(8);
+    door.children(7, "9");
+    door.task(Task::new(9, 7, 'R'));
+    watch.look();
+    // What the first child used is told only now; a tick of each process may be rounding.
+    door.pass(0.02);
+    door.task(Task { ended_ticks: 3, ..Task::new(7, OWN, 'S') });
+    door.task(Task::new(9, 7, 'S'));
+    watch.look();
+    let series = watch.finish();
+    let (first, second) = (series.looks[0].ready_s, series.looks[1].on_cpu_s);
+    assert!((first - 0.01).abs() < 1e-9 && (second - 0.01).abs() < 1e-9, "{:?}", series.looks);
+}
+
+#[test]
 fn a_process_that_leaves_takes_nothing_back() {
     let door = one();
     door.children(7, "8");

@@ -81,6 +81,8 @@ pub struct Watch<'a> {
     seeks_cards: bool,
     refused: BTreeSet<&'static str>,
     skipped_threads: bool,
+    /// Threads that were running, or ready to, when the look was taken.
+    ready: u32,
     /// Threads that were found waiting and are to be asked what for, once all of the tree is known.
     sleepers: Vec<Sleeper>,
 }
@@ -182,6 +184,7 @@ impl<'a> Watch<'a> {
             seeks_cards: cards,
             refused: BTreeSet::new(),
             skipped_threads: false,
+            ready: 0,
             sleepers: Vec::new(),
         };
         watch.own_base_s = watch.own_cpu();
@@ -200,6 +203,7 @@ impl<'a> Watch<'a> {
     pub fn look(&mut self) -> Alive {
         let now = self.door.now();
         let mut look = Look { at_s: now, span_s: now - self.last, ..Look::default() };
+        self.ready = 0;
         let mut queue: Vec<(u32, Option<u32>)> =
             self.processes.keys().map(|pid| (*pid, None)).collect();
         let due = self.count.is_multiple_of(OWN_CHILDREN);
@@ -217,10 +221,14 @@ impl<'a> Watch<'a> {
         }
         let gone: Vec<u32> =
             self.processes.keys().copied().filter(|pid| !visited.contains(pid)).collect();
+        let ended = !gone.is_empty();
         for pid in gone {
             self.leave(pid);
         }
         self.count_up(&mut look);
+        if ended && self.ready > 0 {
+            look.ready_s = (look.span_s - look.wanted_s()).max(0.0);
+        }
         if self.count > 0 {
             self.judge_sleepers();
             self.decide(now, &mut look);
@@ -473,6 +481,7 @@ impl<'a> Watch<'a> {
         }
         self.switches(&folder, thread, now, first, stat.state);
         thread.seen = None;
+        self.ready += u32::from(stat.state == 'R');
         if !matches!(stat.state, 'R' | 'Z' | 'X') {
             self.sleepers.push(Sleeper { pid, tid, state: stat.state, fetched, moved });
         }
@@ -565,6 +574,10 @@ impl<'a> Watch<'a> {
             let missed = missed.min(room.max(0.0));
             look.on_cpu_s += missed;
             self.accounted_s += missed;
+            // Ticks come late: what was taken for ready in the look before may have been this.
+            if let Some(before) = self.series.looks.last_mut() {
+                before.ready_s = (before.ready_s - missed).max(0.0);
+            }
         }
     }
 
