@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use autotune::model::{Findings, GateReport, QualityReport, QuantizationStudy};
+use autotune::model::{Findings, GateReport, QualityReport, QuantizationStudy, QuantizedFiles};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -110,4 +110,23 @@ fn what_is_said_of_quality_is_of_its_published_schemas() {
         *document.pointer_mut(class).unwrap() = "splendid".into();
         assert!(!validator.is_valid(&document), "{name}: any class will do");
     }
+}
+
+#[test]
+fn what_is_said_of_new_files_is_of_its_published_schema() {
+    let schema = kept("quantize", &QuantizedFiles::json_schema());
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_autotune"))
+        .current_dir(folder.path())
+        .env("AUTOTUNE_CACHE", folder.path().join("cache"))
+        .arg("quantize")
+        .arg(root().join("tools/train-tiny/tiny-rust-f16.gguf"))
+        .args(["--to", "q8_0,q4_k_m", "--dry-run", "--format", "json"])
+        .output()
+        .unwrap();
+    let mut document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(validator.is_valid(&document), "{document}");
+    document["files"][0]["types"]["Q8_0"] = "many".into();
+    assert!(!validator.is_valid(&document));
 }

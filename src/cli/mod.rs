@@ -15,6 +15,7 @@ mod global;
 mod guard;
 mod imatrix;
 mod interrupt;
+mod kept;
 mod launch;
 mod man;
 mod model;

@@ -35,3 +35,8 @@ pub(super) fn cache_folder() -> Result<PathBuf, Stop> {
     })?;
     Ok(base.cache_dir().join("autotune"))
 }
+
+/// Where the quantizations are kept that sweeps make for themselves.
+pub(super) fn quantized_folder() -> Result<PathBuf, Stop> {
+    Ok(cache_folder()?.join("quantized"))
+}

@@ -1,19 +1,19 @@
 //! `autotune quantize`: files of other quantizations, and of types chosen tensor by tensor.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use autotune_engine::api::Bytes;
 use clap::{ArgGroup, Args, ValueEnum};
-use serde::Serialize;
 
 use super::activity::Activity;
 use super::imatrix::{self, Wish};
+use super::kept::{self, Fate};
 use super::speech::{self, Purpose, Speaking, quantize_stop};
-use super::{Exit, Printer, Stop, global, synth};
+use super::{Exit, Printer, Stop, global, model, synth};
 use crate::appraise::{self, Basis, ScoredFrom, Speech, chunks, tokenize_alike};
 use crate::gguf::ModelFile;
 use crate::mix::parse_target;
+use crate::model::{MixBeside, MixGroup, MixReport, MixSpeed, QuantizedFile, QuantizedFiles};
 use crate::quality::nats;
 use crate::quantize::{
     self, Contents, Existing, MixTarget, MixWish, Mixed, Placed, Planned, Recipe, Source, Step,
@@ -28,10 +28,23 @@ const CHUNK: u32 = 512;
 /// Two speeds that are this much of each other are taken for the same.
 const TIMED_ALIKE: f64 = 0.97;
 
+/// What only means something where files are made.
+const MAKING: [&str; 9] = [
+    "source",
+    "imatrix",
+    "text",
+    "output",
+    "keep_split",
+    "requantize",
+    "force",
+    "dry_run",
+    "format",
+];
+
 /// Write quantized variants of an F16, BF16 or F32 model
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(group = ArgGroup::new("what").required(true).args(["to", "mix"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["to", "mix", "list", "clear"]))]
 #[command(after_help = "\
 Files are named after the source: m-f16.gguf becomes m-f16-q4_k_m.gguf. A file
 is there whole or not at all; those that are there already are kept, so an
@@ -43,13 +56,14 @@ Examples:
   autotune quantize m-f16.gguf --to q4_k_m --dry-run     sizes, no files
   autotune quantize m-f16.gguf --mix 4.5bpw              a type per tensor
   autotune quantize m-f16.gguf --mix 5GB --no-slower-than q4_k_m
+  autotune quantize --list                    what sweeps made and kept
 
 Exit codes: 0 done, 2 wrong usage or unreadable input, 4 the quantizer crashed,
 5 other failure such as a full disk, 130 interrupted.")]
 pub struct Arguments {
     /// The model, the first file of a split one
-    #[arg(value_name = "SOURCE")]
-    source: String,
+    #[arg(value_name = "SOURCE", required_unless_present_any = ["list", "clear"])]
+    source: Option<String>,
     /// Types to make: `q8_0`, `q4_k_m`, `iq4_xs`, `mxfp4` and the other names of llama-quantize
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     to: Vec<String>,
@@ -77,6 +91,12 @@ pub struct Arguments {
     /// Replace files that are there
     #[arg(long)]
     force: bool,
+    /// List the files that `sweep --quant` made in the cache
+    #[arg(long, conflicts_with_all = MAKING)]
+    list: bool,
+    /// Remove the files that `sweep --quant` made in the cache
+    #[arg(long, conflicts_with_all = MAKING)]
+    clear: bool,
     /// Tell sizes and types, write nothing
     #[arg(long, conflicts_with = "mix")]
     dry_run: bool,
@@ -97,75 +117,10 @@ enum Format {
     Json,
 }
 
-/// `autotune.quantize/1`.
-#[derive(Debug, Serialize)]
-struct Document {
-    schema: &'static str,
-    source: String,
-    importance: Option<PathBuf>,
-    files: Vec<Made>,
-}
-
-/// A file that was made, or would be.
-#[derive(Debug, Serialize)]
-struct Made {
-    name: String,
-    /// Absent in a dry run.
-    file: Option<PathBuf>,
-    file_bytes: Bytes,
-    bits_per_weight: f64,
-    /// Tensors by type.
-    types: BTreeMap<String, u32>,
-    fallbacks: Vec<String>,
-    warnings: Vec<String>,
-    /// Another file with the very same weights.
-    same_as: Option<String>,
-    /// Whether it was there already.
-    kept: bool,
-    mix: Option<MixNotes>,
-}
-
-/// What a mix was measured at.
-#[derive(Debug, Serialize)]
-struct MixNotes {
-    predicted_kl_divergence: f64,
-    kl_divergence: Option<f64>,
-    kl_divergence_se: Option<f64>,
-    /// The uniform type whose file this is, where the mix did no better.
-    uniform_instead: Option<String>,
-    /// The best uniform type that is no larger.
-    beside: Option<Beside>,
-    /// Decoding, where a speed was asked for.
-    speed: Option<Speed>,
-    groups: Vec<Group>,
-}
-
-#[derive(Debug, Serialize)]
-struct Beside {
-    name: String,
-    file_bytes: Bytes,
-    bits_per_weight: f64,
-    kl_divergence: Option<f64>,
-    kl_divergence_se: Option<f64>,
-}
-
-#[derive(Debug, Serialize)]
-struct Speed {
-    decode_tok_per_s: f64,
-    no_slower_than: String,
-    its_decode_tok_per_s: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Group {
-    name: String,
-    probe_kl_divergence: Option<f64>,
-    types: BTreeMap<String, usize>,
-}
-
 /// Makes what was asked for.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
-    let path = synth::model_file(&arguments.source, printer)?;
+    let Some(typed) = &arguments.source else { return cached(arguments, printer) };
+    let path = synth::model_file(typed, printer)?;
     let source = Source::open(&path, arguments.requantize).map_err(|it| quantize_stop(&it))?;
     // Slips first: nothing is read or written for what cannot be made.
     let recipes = recipes(arguments)?;
@@ -175,6 +130,17 @@ pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let text = made.map_err(|stop| speaking.interrupted_or(stop))?;
     printer.data(&text)?;
     Ok(Exit::Done)
+}
+
+/// Lists or removes what sweeps made.
+fn cached(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+    let folder = model::quantized_folder()?;
+    let (models, fate) = if arguments.clear {
+        (quantize::cache::clear(&folder), Fate::Removed)
+    } else {
+        (quantize::cache::list(&folder), Fate::Kept)
+    };
+    kept::tell(&models.map_err(|error| quantize_stop(&error))?, fate, &folder, printer)
 }
 
 /// Makes the files and tells of them.
@@ -194,7 +160,7 @@ fn make(
         let plan = plan(&mut speaking.engine, source, &recipe);
         planned.push((plan.map_err(|error| quantize_stop(&error))?, recipe));
     }
-    let mut files: Vec<Made> = Vec::new();
+    let mut files: Vec<QuantizedFile> = Vec::new();
     for (plan, recipe) in &planned {
         let written = if arguments.dry_run {
             None
@@ -210,9 +176,9 @@ fn make(
     }
     name_twins(&mut files)?;
     Ok(match arguments.format {
-        Format::Json => global::json(&Document {
-            schema: "autotune.quantize/1",
-            source: arguments.source.clone(),
+        Format::Json => global::json(&QuantizedFiles {
+            schema: QuantizedFiles::SCHEMA.to_owned(),
+            source: arguments.source.clone().unwrap_or_default(),
             importance,
             files,
         }),
@@ -391,12 +357,12 @@ fn name_of(target: &str) -> String {
     plain.chars().map(|it| if it.is_ascii_alphanumeric() || it == '.' { it } else { '_' }).collect()
 }
 
-fn made(plan: &Planned, written: Option<&Written>) -> Made {
+fn made(plan: &Planned, written: Option<&Written>) -> QuantizedFile {
     let mut warnings = plan.warnings.clone();
     warnings.extend(written.iter().flat_map(|it| it.warnings.clone()));
     warnings.sort();
     warnings.dedup();
-    Made {
+    QuantizedFile {
         name: plan.name.clone(),
         file: written.map(|it| it.path.clone()),
         file_bytes: written.map_or(plan.file_bytes, |it| it.file_bytes),
@@ -410,11 +376,11 @@ fn made(plan: &Planned, written: Option<&Written>) -> Made {
     }
 }
 
-fn made_of_mix(arguments: &Arguments, target: &str, mixed: &Mixed) -> Made {
+fn made_of_mix(arguments: &Arguments, target: &str, mixed: &Mixed) -> QuantizedFile {
     let mean = mixed.measured.mean_divergence();
     let beside = mixed.rival.as_ref().map(|rival| {
         let mean = rival.measured.mean_divergence();
-        Beside {
+        MixBeside {
             name: rival.name.clone(),
             file_bytes: rival.file_bytes,
             bits_per_weight: rival.bits_per_weight,
@@ -423,17 +389,17 @@ fn made_of_mix(arguments: &Arguments, target: &str, mixed: &Mixed) -> Made {
         }
     });
     let speed = mixed.paced.zip(arguments.no_slower_than.clone());
-    let speed = speed.map(|(paced, no_slower_than)| Speed {
+    let speed = speed.map(|(paced, no_slower_than)| MixSpeed {
         decode_tok_per_s: 1.0 / paced.seconds,
         no_slower_than,
         its_decode_tok_per_s: 1.0 / paced.limit_seconds,
     });
-    let groups = mixed.groups.iter().map(|it| Group {
+    let groups = mixed.groups.iter().map(|it| MixGroup {
         name: it.group.clone(),
         probe_kl_divergence: it.divergence,
         types: it.types.iter().cloned().collect(),
     });
-    let notes = MixNotes {
+    let notes = MixReport {
         predicted_kl_divergence: mixed.predicted,
         kl_divergence: mean.map(|it| it.mean),
         kl_divergence_se: mean.and_then(|it| it.se),
@@ -443,14 +409,14 @@ fn made_of_mix(arguments: &Arguments, target: &str, mixed: &Mixed) -> Made {
         groups: groups.collect(),
     };
     let name = format!("mix {}", target.trim());
-    Made { name, mix: Some(notes), ..made(&mixed.planned, Some(&mixed.written)) }
+    QuantizedFile { name, mix: Some(notes), ..made(&mixed.planned, Some(&mixed.written)) }
 }
 
 /// Files with the same weights name the first of them. Those of one size only are read for it.
-fn name_twins(files: &mut [Made]) -> Result<(), Stop> {
+fn name_twins(files: &mut [QuantizedFile]) -> Result<(), Stop> {
     let mut known: Vec<(usize, Contents)> = Vec::new();
     for at in 0..files.len() {
-        let like = |other: &Made| other.types == files[at].types;
+        let like = |other: &QuantizedFile| other.types == files[at].types;
         let Some(path) = files[at].file.clone() else { continue };
         if files.iter().filter(|other| like(other)).count() < 2 {
             continue;
@@ -466,7 +432,7 @@ fn name_twins(files: &mut [Made]) -> Result<(), Stop> {
 }
 
 /// The files in a table for a terminal.
-fn table(source: &Source, files: &[Made]) -> String {
+fn table(source: &Source, files: &[QuantizedFile]) -> String {
     let width = files.iter().map(|it| it.name.chars().count()).max().unwrap_or(0).max(4);
     let mut lines =
         vec![format!("{:width$}  {:>6}  {:>10}  {:>5}  types", "type", "bits", "size", "of it")];
@@ -490,7 +456,7 @@ fn table(source: &Source, files: &[Made]) -> String {
     lines.join("\n") + "\n"
 }
 
-fn mix_notes(mix: &MixNotes) -> Vec<String> {
+fn mix_notes(mix: &MixReport) -> Vec<String> {
     let told = |mean: Option<f64>, se| mean.map_or("not measured".to_owned(), |it| nats(it, se));
     let own = told(mix.kl_divergence, mix.kl_divergence_se);
     let predicted = nats(mix.predicted_kl_divergence, None);

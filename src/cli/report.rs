@@ -126,9 +126,7 @@ fn study(arguments: &Arguments, kind: Kind, folder: &Path, printer: Printer) -> 
     }
     let found = store::read_quantization(&folder.join(store::QUANTIZATION));
     let study = found.map_err(|error| Stop::from_store(&error))?;
-    let mut runs = study.candidates.iter().filter_map(|candidate| candidate.run.as_ref());
-    let machine = runs.find_map(|run| StoredRun::read(&folder.join(run)).ok());
-    let machine = machine.map(|run| run.machine);
+    let machine = store::read_machine(folder);
     let now = Timestamp::now();
     if arguments.in_place {
         let made = render::quality::study_page(&study, machine.as_ref(), now)

@@ -1,16 +1,15 @@
 //! `autotune synth`: a model of a known shape with random weights; and the models that other
 //! verbs name as `synth:SHAPE:QUANT`.
 
-use std::fmt::Write as _;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use autotune_engine::api::Bytes;
 use clap::{ArgGroup, Args};
 
+use super::kept::{self, Fate};
 use super::{Exit, Printer, Stop};
 use crate::synth::{
     self, FILE_TYPES, Name, Replace, Request, SHAPES, Shape, SynthError, file_type,
@@ -65,7 +64,7 @@ pub struct Arguments {
 /// Writes the model, or lists or clears the kept ones.
 pub fn run(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     if arguments.list || arguments.clear {
-        return kept(arguments, printer);
+        return cached(arguments, printer);
     }
     let output = arguments.output.as_deref().expect("clap demands it without --list or --clear");
     let request = request(arguments).map_err(|error| stop(&error))?;
@@ -117,21 +116,12 @@ fn request(arguments: &Arguments) -> Result<Request, SynthError> {
     Ok(Request { shape, file_type: file_type(&arguments.quant)?, seed: arguments.seed })
 }
 
-fn kept(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
+fn cached(arguments: &Arguments, printer: Printer) -> Result<Exit, Stop> {
     let folder = cache_folder()?;
     let models = if arguments.clear { synth::clear(&folder) } else { synth::list(&folder) };
     let models = models.map_err(|error| stop(&error))?;
-    let total: Bytes = models.iter().map(|model| model.bytes).sum();
-    let mut text = String::new();
-    for model in &models {
-        let _ = writeln!(text, "{:>10}  {}", model.bytes.to_string(), model.path.display());
-    }
-    if !arguments.clear {
-        printer.data(&text)?;
-    }
-    let done = if arguments.clear { "removed" } else { "kept" };
-    printer.say(format!("{} models {done}, {total}, in {}", models.len(), folder.display()));
-    Ok(Exit::Done)
+    let fate = if arguments.clear { Fate::Removed } else { Fate::Kept };
+    kept::tell(&models, fate, &folder, printer)
 }
 
 fn cache_folder() -> Result<PathBuf, Stop> {

@@ -23,6 +23,7 @@ mod plan;
 mod profile;
 mod quality;
 mod quantization;
+mod quantized;
 mod trial;
 mod verification;
 mod workload;
@@ -70,6 +71,7 @@ pub use quality::{
 pub use quantization::{
     PromptAnswers, QuantizationStudy, SpokenAnswer, StudyCandidate, StudyChoice,
 };
+pub use quantized::{MixBeside, MixGroup, MixReport, MixSpeed, QuantizedFile, QuantizedFiles};
 pub use trial::{Measured, NotRun, Outcome, Purpose, Source, Trial};
 pub use verification::{
     Fits, Proof, SentRequest, Served, ServedPair, ServedVisit, Side, Transfer, Verification,

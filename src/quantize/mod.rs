@@ -4,6 +4,7 @@
 //! The quantizer is llama.cpp's own, in a worker. How far the answers of what it wrote are from the
 //! source's is left to `appraise`, which types to choose to `mix`.
 
+pub mod cache;
 mod contents;
 mod error;
 mod importance;

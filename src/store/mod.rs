@@ -26,7 +26,9 @@ pub use error::StoreError;
 pub use journal::TornLine;
 pub use peaks::{PeakStore, Tested};
 pub use profile::{PROFILE, read_profile, write_profile};
-pub use quantization::{QUANTIZATION, read_quantization, write_quantization};
+pub use quantization::{
+    QUANTIZATION, read_machine, read_quantization, write_machine, write_quantization,
+};
 pub use run::{RunDirectory, StoredRun, default_folder, write_file};
 pub use salvage::SalvagedRun;
 pub use sessions::{History, LearnedNoise, SessionStore, read_history};

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::StoreError;
 use super::document::{read_document, write_document};
-use crate::model::QuantizationStudy;
+use super::run::{MACHINE, MACHINE_SCHEMA};
+use crate::model::{Machine, QuantizationStudy};
 
 /// The name of a study in its folder, and in a run directory that belongs to it.
 pub const QUANTIZATION: &str = "quantization.json";
@@ -12,6 +13,17 @@ pub const QUANTIZATION: &str = "quantization.json";
 /// Writes a study whole, or not at all.
 pub fn write_quantization(path: &Path, study: &QuantizationStudy) -> Result<(), StoreError> {
     write_document(path, study)
+}
+
+/// Writes the machine that a study was made on, beside it.
+pub fn write_machine(folder: &Path, machine: &Machine) -> Result<(), StoreError> {
+    write_document(&folder.join(MACHINE), machine)
+}
+
+/// The machine that a study was made on; `None` where that was not kept or cannot be read.
+#[must_use]
+pub fn read_machine(folder: &Path) -> Option<Machine> {
+    read_document(&folder.join(MACHINE), MACHINE_SCHEMA).ok()
 }
 
 /// Reads a study of this version.

@@ -15,7 +15,7 @@ use crate::cli::{Exit, Printer, Stop, model};
 use crate::gguf::ModelFile;
 use crate::model::StudyCandidate;
 use crate::quantize::{
-    Contents, Existing, Placed, QuantizeError, Source, contents, plan, recipe, write,
+    Contents, Existing, Placed, QuantizeError, Source, cache, contents, plan, recipe, write,
 };
 use crate::synth::{self, Replace, Request, Shape};
 
@@ -121,7 +121,7 @@ impl Study {
         self.source = source.path.to_string_lossy().into_owned();
         self.reference = Some(source.file.clone());
         self.add("source", &source.path, Vec::new())?;
-        let cache = model::cache_folder()?.join("quantized").join(&source.file.digest);
+        let cache = cache::folder_of(&model::quantized_folder()?, &source.file.digest);
         let mut known: Vec<(String, Contents)> = Vec::new();
         for name in types(arguments) {
             let recipe = recipe(&name, None).map_err(|it| quantize_stop(&it))?;
@@ -163,7 +163,7 @@ impl Study {
         ));
         let shape = Shape::from_gguf(path).map_err(|it| Stop::from_error(Exit::Usage, &it))?;
         let digest = open(path)?.digest;
-        let cache = model::cache_folder()?.join("quantized").join(digest);
+        let cache = cache::folder_of(&model::quantized_folder()?, &digest);
         fs::create_dir_all(&cache).map_err(|error| Stop::from_error(Exit::Failure, &error))?;
         self.source = path.to_string_lossy().into_owned();
         self.add("source", path, Vec::new())?;

@@ -37,10 +37,11 @@ use begun::Begun;
 
 /// What `--quant auto` tries.
 const AUTO: [&str; 8] = ["q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_xs", "q3_k_m", "q2_k"];
-/// Shares of the budget for tuning, comparing speeds and judging answers.
+/// Shares of the budget for tuning, comparing speeds, judging answers, and showing some.
 const TUNING: f64 = 0.7;
 const COMPARING: f64 = 0.15;
-const JUDGING: f64 = 0.15;
+const JUDGING: f64 = 0.1;
+const SHOWING: f64 = 0.05;
 /// The least time a candidate is tuned for.
 const LEAST: Duration = Duration::from_secs(60);
 /// Times that all candidates are measured in turn, and the fewest where the budget ends.
@@ -240,7 +241,7 @@ impl Study {
             if let Err(stop) = self.judge(arguments, speaking, printer) {
                 self.notes.push(format!("quality was not measured: {}", stop.message));
             }
-            self.ask(speaking);
+            self.ask(arguments, speaking, printer);
             goes_on(speaking, &self.folder)?;
         }
         Ok(self)
@@ -429,9 +430,9 @@ impl Study {
         self.reference.as_ref().is_some_and(|reference| reference.digest == way.model.digest)
     }
 
-    /// What each says to the same prompts, the likeliest token each time.
-    /// Who cannot answer is left out with a word.
-    fn ask(&mut self, speaking: &mut Speaking) {
+    /// What each says to the same prompts, the likeliest token each time. Who cannot answer, or is
+    /// not asked any more because the time for it is over, is left out with a word.
+    fn ask(&mut self, arguments: &Arguments, speaking: &mut Speaking, printer: Printer) {
         let Some(path) = self.reference.as_ref().map(|reference| reference.path.clone()) else {
             return;
         };
@@ -455,7 +456,14 @@ impl Study {
         let speakers: Vec<(String, PathBuf, Speech)> =
             [(first.clone(), path, speech)].into_iter().chain(others).collect();
         let mut said: Vec<(String, Vec<Continuation>)> = Vec::new();
+        let activity = Activity::new(printer);
+        let (began, limit) = (speaking.clock.now(), budget(arguments).mul_f64(SHOWING).max(LEAST));
         for (name, model, speech) in speakers {
+            if speaking.clock.now().saturating_sub(began) > limit {
+                self.notes.push(format!("{name} was not asked for answers: the budget ended"));
+                continue;
+            }
+            activity.say(&format!("asking {name}"));
             let setting = appraise::speaking(threads, CHUNK, &speech);
             let job = ContinueJob {
                 speaker: Speaker { model, setting },
@@ -612,12 +620,20 @@ fn finish(
     // The answer is told even where it cannot be kept.
     kept?;
     printer.say(format!("report: {}", folder.join("report.html").display()));
+    let made = study.candidates.iter().filter(|it| it.model != study.source);
+    let bytes = Bytes(made.map(|it| it.file_bytes.0).sum());
+    if !arguments.quant.is_empty() && bytes.0 > 0 {
+        printer.say(format!(
+            "{bytes} of files stay in the cache; autotune quantize --clear removes what it holds"
+        ));
+    }
     Ok(if study.choice.is_some() { Exit::Done } else { Exit::NothingMeasured })
 }
 
 /// The study's document and pages, and the pages of each candidate's run with the study in them.
 fn write_all(study: &QuantizationStudy, speaking: &Speaking, folder: &Path) -> Result<(), Stop> {
     let unwritten = |error: store::StoreError| Stop::from_store(&error);
+    store::write_machine(folder, &speaking.machine).map_err(unwritten)?;
     store::write_quantization(&folder.join(store::QUANTIZATION), study).map_err(unwritten)?;
     let page = render::quality::study_page(study, Some(&speaking.machine), Timestamp::now())
         .map_err(|error| Stop::from_error(Exit::Failure, &error))?;
