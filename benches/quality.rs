@@ -1,14 +1,21 @@
 //! `quality` and `quantize` against llama.cpp's own tools on the same libraries, whole programs with
 //! their start and end: reference and candidate in lock-step against two runs of llama-perplexity,
 //! one file against llama-quantize; and the memory of the process that holds the numbers. Rounds
-//! alternate, medians are compared. Wants the variables of `scripts/llama-quality-tools.sh`.
+//! alternate and begin in turn; printed are medians, and the median of the rounds' ratios with its
+//! 95 % interval (above 1 autotune is faster). Wants the variables of
+//! `scripts/llama-quality-tools.sh`, and about fifteen minutes on two cores.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 3;
+use autotune::stats::median_estimate;
+
+/// Fewer have no interval.
+const ROUNDS: usize = 6;
+/// Of what takes seconds.
+const MANY_ROUNDS: usize = 12;
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/train-tiny");
 
 fn main() {
@@ -75,37 +82,31 @@ impl Scene {
         self.ours(&["quantize", &source, "--to", "q4_k_m", "-o", "."]);
         let candidate = format!("{stem}-q4_k_m.gguf");
         let text = format!("{TINY}/held-out.txt");
-        let chunks = if model.is_some() { "8" } else { "64" };
-        let (mut own, mut its) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            own.push(timed(|| {
-                let words = ["quality", &candidate, "--reference", &source, "--text", &text];
-                let more = ["--chunks", chunks, "--no-cache", "--format", "json"];
-                self.ours(&[&words[..], &more].concat());
-            }));
-            its.push(timed(|| {
-                let common = ["-f", &text, "-c", "512", "--chunks", chunks, "-t", "2"];
-                let words = ["-m", &source, "--save-all-logits", "base.kld"];
-                self.theirs(variant, "llama-perplexity", &[&words[..], &common].concat());
-                let words =
-                    ["-m", &candidate, "--kl-divergence", "--kl-divergence-base", "base.kld"];
-                self.theirs(variant, "llama-perplexity", &[&words[..], &common].concat());
-            }));
-        }
-        row(name, own, its);
+        let chunks = if model.is_some() { "16" } else { "64" };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let own = || {
+            let words = ["quality", &candidate, "--reference", &source, "--text", &text];
+            let more = ["--chunks", chunks, "--no-cache", "--format", "json"];
+            self.ours(&[&words[..], &more].concat());
+        };
+        let its = || {
+            let common = ["-f", &text, "-c", "512", "--chunks", chunks, "-t", &threads];
+            let words = ["-m", &source, "--save-all-logits", "base.kld"];
+            self.theirs(variant, "llama-perplexity", &[&words[..], &common].concat());
+            let words = ["-m", &candidate, "--kl-divergence", "--kl-divergence-base", "base.kld"];
+            self.theirs(variant, "llama-perplexity", &[&words[..], &common].concat());
+        };
+        in_turn(name, if model.is_some() { ROUNDS } else { MANY_ROUNDS }, own, its);
     }
 
     fn quantize(&self, variant: &str) {
-        let (mut own, mut its) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            own.push(timed(|| {
-                let words = ["quantize", "m.gguf", "--to", "q4_k_m", "-o", ".", "--force"];
-                self.ours(&words);
-            }));
-            let words = ["m.gguf", "theirs.gguf", "Q4_K_M"];
-            its.push(timed(|| self.theirs(variant, "llama-quantize", &words)));
-        }
-        row("quantize smollm2-135m to q4_k_m", own, its);
+        let own = || {
+            self.ours(&["quantize", "m.gguf", "--to", "q4_k_m", "-o", ".", "--force"]);
+        };
+        let its = || {
+            self.theirs(variant, "llama-quantize", &["m.gguf", "theirs.gguf", "Q4_K_M"]);
+        };
+        in_turn("quantize smollm2-135m to q4_k_m", MANY_ROUNDS, own, its);
     }
 
     /// The largest memory of the process that the user started, with a large vocabulary.
@@ -130,18 +131,34 @@ impl Scene {
     }
 }
 
-fn row(name: &str, own: Vec<Duration>, its: Vec<Duration>) {
-    let (own, its) = (median(own).as_secs_f64(), median(its).as_secs_f64());
-    println!("{name:<34} {own:>8.2} s {its:>8.2} s {:>7.2}", its / own);
+fn in_turn(name: &str, rounds: usize, own: impl Fn(), its: impl Fn()) {
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let (a, b) = if round % 2 == 0 {
+            let a = timed(&own);
+            (a, timed(&its))
+        } else {
+            let b = timed(&its);
+            (timed(&own), b)
+        };
+        ours.push(a);
+        theirs.push(b);
+        ratios.push(b / a);
+    }
+    let ratio = median_estimate(&ratios, 0.95).expect("there are rounds");
+    let ends = ratio.low.zip(ratio.high);
+    let ends = ends.map_or_else(String::new, |(low, high)| format!(" [{low:.2}, {high:.2}]"));
+    let middle = |all| median_estimate(all, 0.95).expect("there are rounds").value;
+    println!(
+        "{name:<34} {:>8.2} s {:>8.2} s {:>7.2}{ends}, {rounds} rounds",
+        middle(&ours),
+        middle(&theirs),
+        ratio.value
+    );
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
+fn timed(work: impl FnOnce()) -> f64 {
     let started = Instant::now();
     work();
-    started.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
+    started.elapsed().as_secs_f64()
 }
