@@ -80,7 +80,7 @@ test: setup links
 	@echo "== lints"
 	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
 	@echo "== tests"
-	$(CARGO) test $(PROFILE) --workspace
+	$(CARGO) test $(PROFILE) --workspace --no-fail-fast
 	@echo "== documentation"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(PROFILE) --workspace --no-deps
 
